@@ -1,0 +1,88 @@
+"""What can go wrong in the engine.
+
+    EngineError
+    ├── InputError           the portrait, the speech or a parameter cannot be used; trying again cannot help
+    │   ├── PortraitError
+    │   ├── SpeechError
+    │   ├── SpecError        a parameter out of its range
+    │   └── PlanError        a chunk length or geometry that cannot be
+    ├── UnknownRendererError no renderer of that name
+    ├── MissingExtraError    an optional package is not installed; names the install line
+    ├── ContractError        a result that breaks the delivery contract
+    └── RenderError          rendering failed; another attempt may succeed
+
+`code` is the stable word by which programs tell the cases apart; the message is for people.
+"""
+
+from __future__ import annotations
+
+
+class EngineError(Exception):
+    """Root of everything the engine raises on purpose."""
+
+    code = "engine_error"
+
+
+class InputError(EngineError):
+    """Raised when an input cannot be used; trying again cannot help."""
+
+    code = "bad_input"
+
+
+class PortraitError(InputError):
+    """Raised when the portrait cannot be read or shows no usable face."""
+
+    code = "bad_portrait"
+
+
+class SpeechError(InputError):
+    """Raised when the speech cannot be decoded or has a length that cannot be rendered."""
+
+    code = "bad_speech"
+
+
+class SpecError(InputError):
+    """Raised when render parameters are out of range; `problems` has one sentence each."""
+
+    code = "bad_parameter"
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(problems))
+
+
+class PlanError(InputError):
+    """Raised when no chunk plan can be made for the geometry asked for."""
+
+    code = "bad_plan"
+
+
+class UnknownRendererError(EngineError):
+    """Raised when no renderer of that name is declared here."""
+
+    code = "unknown_renderer"
+
+
+class MissingExtraError(EngineError):
+    """Raised when an optional package is needed; the message names the install line."""
+
+    code = "missing_extra"
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs the {extra!r} extra: pip install 'sonic-farm[{extra}]'")
+
+
+class ContractError(EngineError):
+    """Raised when a finished video breaks the delivery contract; it is never published."""
+
+    code = "contract_broken"
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(problems))
+
+
+class RenderError(EngineError):
+    """Raised when rendering a chunk failed in a way that another attempt may survive."""
+
+    code = "render_failed"

@@ -1,0 +1,1 @@
+"""The CPU renderer: a photo whose mouth follows the speech."""

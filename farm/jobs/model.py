@@ -1,0 +1,162 @@
+"""Jobs and chunks as values: states, legal moves, and what is shown of them. Pure: no clock, no Redis."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+PRIORITIES = range(10)
+"""0 is served first."""
+DEFAULT_PRIORITY = 5
+
+PLAN = "plan"
+STITCH = "stitch"
+
+
+class JobState(StrEnum):
+    PLANNING = "planning"
+    QUEUED = "queued"
+    RENDERING = "rendering"
+    STITCHING = "stitching"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        return self in {JobState.DONE, JobState.FAILED, JobState.CANCELLED}
+
+
+class UnitState(StrEnum):
+    """Where a unit stands; a chunk's units are shown as chunk states."""
+
+    WAITING = "waiting"
+    SENT = "sent"
+    RENDERING = "rendering"
+    DONE = "done"
+    FAILED = "failed"
+
+
+JOB_MOVES: dict[JobState, frozenset[JobState]] = {
+    JobState.PLANNING: frozenset({JobState.QUEUED, JobState.FAILED, JobState.CANCELLED}),
+    JobState.QUEUED: frozenset({JobState.RENDERING, JobState.STITCHING, JobState.FAILED, JobState.CANCELLED}),
+    JobState.RENDERING: frozenset({JobState.STITCHING, JobState.FAILED, JobState.CANCELLED}),
+    JobState.STITCHING: frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED}),
+    JobState.DONE: frozenset(),
+    JobState.FAILED: frozenset({JobState.PLANNING, JobState.QUEUED, JobState.STITCHING}),  # by retry alone
+    JobState.CANCELLED: frozenset({JobState.PLANNING, JobState.QUEUED, JobState.STITCHING}),  # by retry alone
+}
+
+UNIT_MOVES: dict[UnitState, frozenset[UnitState]] = {
+    UnitState.WAITING: frozenset({UnitState.SENT, UnitState.RENDERING}),
+    UnitState.SENT: frozenset({UnitState.WAITING, UnitState.RENDERING}),
+    UnitState.RENDERING: frozenset({UnitState.WAITING, UnitState.DONE, UnitState.FAILED}),
+    UnitState.DONE: frozenset(),
+    UnitState.FAILED: frozenset({UnitState.WAITING}),  # by retry alone
+}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a job or an attempt failed: a stable code and a plain sentence."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class ChunkView:
+    """A chunk as people see it. percent: of the attempt in hand. slot: who has it or was sent it."""
+
+    index: int
+    state: UnitState
+    slot: str | None = None
+    percent: float = 0.0
+    attempts: int = 0
+
+
+@dataclass(frozen=True)
+class AttemptView:
+    """One try at a unit ("plan", "stitch" or a chunk's number) and how it ended; outcome None while it runs."""
+
+    unit: str
+    number: int
+    slot: str
+    started: float
+    ended: float | None = None
+    outcome: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class JobView:
+    """A job as people see it: what `farm job show --json` prints.
+
+    submitted, started, ended: Unix seconds. frames25: None until the job is planned. percent: of the whole job.
+    seconds_left: None until something was rendered. versions: finished results, oldest first. result: the current
+    one's storage key. digest: SHA-256 over its frame hashes.
+    """
+
+    id: str
+    state: JobState
+    name: str
+    owner: str
+    renderer: str
+    priority: int
+    paused: bool
+    needs_review: bool
+    submitted: float
+    started: float | None
+    ended: float | None
+    frames25: int | None
+    percent: float
+    seconds_left: float | None
+    chunks: tuple[ChunkView, ...]
+    attempts: tuple[AttemptView, ...]
+    versions: tuple[int, ...]
+    result: str | None
+    digest: str | None
+    error: Failure | None
+    licence: str | None = None
+    warnings: tuple[str, ...] = field(default=())
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of a job's history: Unix seconds, what happened, who did it, and what else there is to say."""
+
+    at: float
+    what: str
+    who: str
+    detail: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class SlotView:
+    """A slot as it last reported. state: loading, idle, busy, draining or lost. device: what it sees, in words.
+
+    load_seconds: how long its renderer took to load; loads: how often it was loaded by this slot's processes.
+    """
+
+    name: str
+    host: str
+    device: str
+    visible_devices: str
+    renderers: tuple[str, ...]
+    state: str
+    pid: int
+    seen: float
+    job: str | None
+    chunk: int | None
+    loads: int
+    load_seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)

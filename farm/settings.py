@@ -1,0 +1,195 @@
+"""One frozen Settings value, built once at the edge: flag > environment > farm.toml > default.
+
+Every setting `name` is the environment variable FARM_NAME and the key `name` of farm.toml.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from getpass import getuser
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
+
+from farm.errors import SettingsError
+
+TOML_NAME = "farm.toml"
+DEFAULT_DIR = Path(".farm")
+SECRET = {"secret": True}
+MASK = "********"
+
+Source = Literal["flag", "environment", "farm.toml", "default"]
+
+
+def _split(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
+
+
+class Settings(BaseModel):
+    """Everything that differs between one farm and another."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    _sources: dict[str, Source] = PrivateAttr(default_factory=dict)
+
+    dir: Path = Field(DEFAULT_DIR, description="folder of the embedded stack; farm.toml is read from it")
+
+    redis_url: str = Field(
+        "redis://127.0.0.1:6379/0",
+        description="Redis for broker and books: redis://, rediss:// (TLS) or unix://",
+        json_schema_extra=SECRET,
+    )
+
+    s3_endpoint: str | None = Field(None, description="URL of an S3-compatible server; empty means Amazon S3")
+    s3_bucket: str = Field("sonic-farm", min_length=3, max_length=63, description="bucket for inputs, segments and results")
+    s3_prefix: str = Field("", description="put before every key, so that a bucket can be shared")
+    s3_region: str = Field("us-east-1", description="region to sign requests for")
+    s3_access_key: str | None = Field(
+        None, description="access key; empty leaves it to boto3's own chain (profile, role)", json_schema_extra=SECRET
+    )
+    s3_secret_key: str | None = Field(None, description="secret key that belongs to the access key", json_schema_extra=SECRET)
+    s3_style: Literal["path", "virtual"] = Field("path", description="bucket in the path or in the host name")
+    s3_ca: Path | None = Field(None, description="file of certificate authorities to trust for the endpoint")
+
+    slots: int = Field(1, ge=1, le=1024, description="render slots on this machine when no GPU is named")
+    gpus: Names = Field((), description="GPUs of this machine, by index or UUID, a slot each: 0,1,GPU-<uuid>")
+    cpu_workers: int = Field(1, ge=1, le=256, description="processes that plan and stitch on this machine")
+    renderers: Names = Field(
+        ("preview",), min_length=1, description="renderers that this machine's slots offer: NAME or NAME=module:Class"
+    )
+
+    lease_seconds: float = Field(60, ge=1, le=3600, description="how long a silent worker keeps its right to a chunk")
+    max_attempts: int = Field(3, ge=1, le=100, description="tries at a chunk before its job fails")
+    sweep_seconds: float = Field(2, ge=0.1, le=60, description="pause between two looks of the sweeper")
+    chunk_seconds: float = Field(30, gt=0, le=3600, description="video seconds that a chunk keeps, about")
+    max_speech_seconds: float = Field(4 * 3600, gt=0, description="longest speech that is accepted")
+
+    owner: str = Field(
+        default_factory=lambda: os.environ.get("USER") or getuser(), min_length=1, description="who submits, if not said"
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")
+
+    flower_port: int = Field(5555, ge=1, le=65535, description="port of Flower in the embedded stack")
+    flower_user: str = Field("farm", min_length=1, description="Flower's user name")
+    flower_password: str | None = Field(
+        None, description="Flower's password; `farm up` makes one if there is none", json_schema_extra=SECRET
+    )
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_scheme(cls, value: str) -> str:
+        if urlsplit(value).scheme not in {"redis", "rediss", "unix"}:
+            raise ValueError("should start with redis://, rediss:// or unix://")
+        return value
+
+    @field_validator("s3_endpoint")
+    @classmethod
+    def _http(cls, value: str | None) -> str | None:
+        if value and urlsplit(value).scheme not in {"http", "https"}:
+            raise ValueError("should start with http:// or https://")
+        return value or None
+
+    @field_validator("renderers")
+    @classmethod
+    def _declarations(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for declaration in value:
+            name, equals, target = declaration.partition("=")
+            if not name or (equals and ":" not in target):
+                raise ValueError(f"{declaration!r} should be NAME or NAME=module:Class")
+        return value
+
+    @classmethod
+    def load(cls, flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> Self:
+        """Settings of this process.
+
+        flags: values given on the command line, None where not given. Raises SettingsError.
+        """
+        environ = os.environ if environ is None else environ
+        given_flags = {name: value for name, value in (flags or {}).items() if value is not None}
+        from_environ = {name: environ[key] for name in cls.model_fields if environ.get(key := environment_key(name), "") != ""}
+        folder = Path(given_flags.get("dir") or from_environ.get("dir") or DEFAULT_DIR)
+        from_toml = read_toml(folder / TOML_NAME)
+        values: dict[str, Any] = {}
+        sources: dict[str, Source] = dict.fromkeys(cls.model_fields, "default")
+        layers: tuple[tuple[Source, Mapping[str, Any]], ...] = (
+            ("farm.toml", from_toml),
+            ("environment", from_environ),
+            ("flag", given_flags),
+        )
+        for source, layer in layers:
+            values.update(layer)
+            sources.update(dict.fromkeys(layer, source))
+        try:
+            settings = cls(**values)
+        except ValidationError as error:
+            raise SettingsError("\n".join(_sentence(problem, sources) for problem in error.errors())) from None
+        settings._sources.update(sources)
+        return settings
+
+    def source(self, name: str) -> Source:
+        """Where the value of a setting came from."""
+        return self._sources.get(name, "default")
+
+    def shown(self) -> dict[str, str]:
+        """Every value as text, secrets masked."""
+        return {name: shown_value(name, getattr(self, name)) for name in type(self).model_fields}
+
+
+def environment_key(name: str) -> str:
+    return f"FARM_{name.upper()}"
+
+
+def is_secret(name: str) -> bool:
+    extra = Settings.model_fields[name].json_schema_extra
+    return isinstance(extra, dict) and bool(extra.get("secret"))
+
+
+def shown_value(name: str, value: object) -> str:
+    """A setting's value as a person may see it; a URL keeps its host and loses its password."""
+    if value is None:
+        return ""
+    if name == "redis_url":
+        return masked_url(str(value))
+    if is_secret(name):
+        return MASK
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def masked_url(url: str) -> str:
+    """The URL without its password."""
+    parts = urlsplit(url)
+    if "@" not in parts.netloc:
+        return url
+    login, _, host = parts.netloc.rpartition("@")
+    user = login.split(":")[0]
+    return parts._replace(netloc=f"{user}:{MASK}@{host}").geturl()
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The [farm] table of a farm.toml, empty where there is no file."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8")).get("farm", {})
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read: {error}") from error
+    if not isinstance(table, dict):
+        raise SettingsError(f"{path}: 'farm' is {table!r}, wanted a table [farm]")
+    if unknown := sorted(set(table) - set(Settings.model_fields)):
+        raise SettingsError(f"{path}: unknown setting {unknown[0]!r}, wanted one of {', '.join(Settings.model_fields)}")
+    return table
+
+
+def _sentence(problem: Any, sources: Mapping[str, Source]) -> str:
+    name = str(problem["loc"][0])
+    source = sources.get(name, "default")
+    key = {"environment": environment_key(name), "flag": f"--{name.replace('_', '-')}"}.get(source, name)
+    value = "(secret)" if name in Settings.model_fields and is_secret(name) else repr(problem["input"])
+    reason = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return f"{key} is {value} ({source}): {reason}"
