@@ -1,0 +1,36 @@
+-- A worker asks for a unit; the answer is a new attempt or the reason why there is nothing to do.
+local key = job_key(arg.job)
+local state, paused = get(key, 'state', 'paused')
+if not state then return answer({refused = 'no such job'}) end
+local unit = arg.unit
+local where = unit_state(arg.job, unit)
+if ended(state) then
+  if where == 'sent' then move_unit(arg.job, unit, 'waiting') end
+  return answer({refused = 'job is ' .. state})
+end
+if where == 'done' or where == 'failed' then return answer({refused = 'unit is ' .. where}) end
+if where == 'rendering' then return answer({refused = 'unit is leased'}) end
+if paused == '1' then
+  if where == 'sent' then move_unit(arg.job, unit, 'waiting') end
+  return answer({refused = 'job is paused'})
+end
+if where == 'sent' and get(unit_key(arg.job, unit), 'slot') ~= arg.slot then
+  return answer({refused = 'unit was sent elsewhere'})
+end
+if unit == 'stitch' and state ~= 'stitching' then return answer({refused = 'job is ' .. state}) end
+if is_chunk(unit) and state ~= 'queued' and state ~= 'rendering' then return answer({refused = 'job is ' .. state}) end
+
+move_unit(arg.job, unit, 'rendering')
+local number = redis.call('HINCRBY', unit_key(arg.job, unit), 'attempt', 1)
+redis.call('HSET', unit_key(arg.job, unit), 'suffix', arg.suffix, 'slot', arg.slot, 'started', now, 'percent', 0)
+redis.call('ZADD', LEASES, now + arg.lease_ms, pair(arg.job, unit))
+if redis.call('EXISTS', slot_key(arg.slot)) == 1 then
+  local idle_since = get(slot_key(arg.slot), 'idle_since')
+  redis.call('HSET', slot_key(arg.slot), 'holds', pair(arg.job, unit))
+  if idle_since then redis.call('HSET', slot_key(arg.slot), 'last_gap', now - idle_since) end
+end
+redis.call('HSETNX', key, 'started', now)
+local what = is_chunk(unit) and ('chunk ' .. unit) or unit
+event(arg.job, 'attempt started', arg.slot, 'attempt ' .. number .. ' at ' .. what)
+if is_chunk(unit) and state == 'queued' then move_job(arg.job, 'rendering', arg.slot) end
+return answer({attempt = number})

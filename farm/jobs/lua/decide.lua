@@ -1,0 +1,57 @@
+-- What people decide about a job: cancel, pause, resume, priority, retry.
+local key = job_key(arg.job)
+local state = get(key, 'state')
+if not state then return answer({refused = 'no such job'}) end
+
+local function waiting_chunks(action)
+  for i = 0, tonumber(get(key, 'chunks') or 0) - 1 do action(tostring(i), unit_state(arg.job, tostring(i))) end
+end
+
+local function unsend(chunk, where) if where == 'sent' then move_unit(arg.job, chunk, 'waiting') end end
+
+local function retry()
+  redis.call('HDEL', key, 'error_code', 'error_message', 'ended')
+  local units = {'plan', 'stitch'}
+  for i = 0, tonumber(get(key, 'chunks') or 0) - 1 do units[#units + 1] = tostring(i) end
+  for _, unit in ipairs(units) do
+    local where = unit_state(arg.job, unit)
+    if where == 'rendering' then end_attempt(arg.job, unit, {outcome = 'lost', message = 'job was retried', burn = false}) end
+    if where == 'failed' then move_unit(arg.job, unit, 'waiting') end
+    if where ~= 'done' then redis.call('HDEL', unit_key(arg.job, unit), 'burnt') end
+  end
+  local to = 'planning'
+  if unit_state(arg.job, 'plan') == 'done' then
+    to = get(key, 'done') == get(key, 'chunks') and 'stitching' or 'queued'
+  end
+  if to ~= 'queued' then redis.call('ZADD', OUTBOX, now, (to == 'planning' and 'plan/' or 'stitch/') .. arg.job) end
+  move_job(arg.job, to, arg.who, 'retried')
+  redis.call('SETNX', 'farm:token:' .. get(key, 'token'), arg.job)
+end
+
+if arg.what == 'cancel' then
+  if state == 'cancelled' then return answer({ok = true}) end
+  if ended(state) then return answer({refused = 'job is ' .. state}) end
+  waiting_chunks(unsend)
+  redis.call('ZREM', OUTBOX, 'plan/' .. arg.job, 'stitch/' .. arg.job)
+  redis.call('HSET', key, 'error_code', 'cancelled', 'error_message', 'cancelled by ' .. arg.who)
+  move_job(arg.job, 'cancelled', arg.who)
+elseif arg.what == 'retry' then
+  if state ~= 'failed' and state ~= 'cancelled' then return answer({refused = 'job is ' .. state}) end
+  retry()
+else
+  if ended(state) then return answer({refused = 'job is ' .. state}) end
+  if arg.what == 'priority' then
+    local renderer, priority, owner = get(key, 'renderer', 'priority', 'owner')
+    redis.call('ZREM', runnable_key(renderer, priority, owner), arg.job)
+    if redis.call('EXISTS', runnable_key(renderer, priority, owner)) == 0 then
+      redis.call('SREM', owners_key(renderer, priority), owner)
+    end
+    redis.call('HSET', key, 'priority', arg.value)
+  else
+    redis.call('HSET', key, 'paused', arg.what == 'pause' and '1' or '0')
+  end
+  waiting_chunks(unsend)
+  place_in_line(arg.job)
+  event(arg.job, arg.what, arg.who, arg.value and tostring(arg.value) or '')
+end
+return answer({ok = true})

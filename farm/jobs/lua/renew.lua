@@ -1,0 +1,10 @@
+-- A worker shows that it lives and how far it is; the answer tells it to go on or to stop.
+local state, paused = get(job_key(arg.job), 'state', 'paused')
+if not is_current(arg.job, arg.unit, arg.attempt) or unit_state(arg.job, arg.unit) ~= 'rendering' then
+  return answer({verdict = 'lost'})
+end
+if ended(state) then return answer({verdict = state}) end
+redis.call('HSET', unit_key(arg.job, arg.unit), 'percent', arg.percent)
+redis.call('ZADD', LEASES, now + arg.lease_ms, pair(arg.job, arg.unit))
+if paused == '1' and is_chunk(arg.unit) then return answer({verdict = 'paused'}) end
+return answer({verdict = 'go on'})

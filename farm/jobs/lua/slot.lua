@@ -1,0 +1,17 @@
+-- A slot reports. A new process under an old name means that the old one is dead: what it held is lost at once.
+local key = slot_key(arg.slot)
+local pid, holds = get(key, 'pid', 'holds')
+if arg.fields.pid and pid and pid ~= tostring(arg.fields.pid) and holds then
+  local job, unit = split(holds)
+  if unit_state(job, unit) == 'rendering' and get(unit_key(job, unit), 'slot') == arg.slot then
+    end_attempt(job, unit, {
+      outcome = 'lost', code = 'worker_died', burn = true, message = 'the process of ' .. arg.slot .. ' died',
+    })
+  end
+  redis.call('HDEL', key, 'holds')
+end
+for name, value in pairs(arg.fields) do redis.call('HSET', key, name, value) end
+if arg.loaded then redis.call('HINCRBY', key, 'loads', 1) end
+if arg.loaded then redis.call('HSET', key, 'idle_since', now) end
+redis.call('ZADD', SLOTS, now, arg.slot)
+return answer({ok = true})

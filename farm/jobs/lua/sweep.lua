@@ -1,0 +1,39 @@
+-- What fell by the way goes back in line: leases that ran out, chunks sent to a slot that never took them,
+-- chunks that were told to wait a while. Answers with the outbox entries that are due.
+local report = {expired = 0, unsent = 0}
+for _, member in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', now, 'LIMIT', 0, 100)) do
+  local job, unit = split(member)
+  local slot = get(unit_key(job, unit), 'slot')
+  end_attempt(job, unit, {
+    outcome = 'lost', code = 'lease_expired', burn = true, message = 'no sign of life from ' .. slot .. ', its lease ran out',
+  })
+  report.expired = report.expired + 1
+end
+for _, member in ipairs(redis.call('ZRANGEBYSCORE', SENT, '-inf', now - arg.ring_ms)) do
+  local job, chunk = split(member)
+  local slot = get(unit_key(job, chunk), 'slot')
+  local seen = redis.call('ZSCORE', SLOTS, slot)
+  local ttl, holds, state = get(slot_key(slot), 'ttl_ms', 'holds', 'state')
+  local lost = not seen or seen + ttl <= now
+  if lost or state ~= 'ready' or not holds then
+    move_unit(job, chunk, 'waiting')
+    report.unsent = report.unsent + 1
+  end
+end
+for _, member in ipairs(redis.call('ZRANGEBYSCORE', LATER, '-inf', now)) do
+  local job, chunk = split(member)
+  redis.call('ZREM', LATER, member)
+  redis.call('ZADD', waiting_key(job), chunk, chunk)
+  place_in_line(job)
+end
+local due = {}
+for _, member in ipairs(redis.call('ZRANGEBYSCORE', OUTBOX, '-inf', now, 'LIMIT', 0, 1000)) do
+  local unit, job = split(member)
+  redis.call('ZADD', OUTBOX, now + arg.ring_ms, member)
+  if unit_state(job, unit) == 'waiting' and get(job_key(job), 'paused') ~= '1' then
+    due[#due + 1] = {unit = unit, job = job, name = get(job_key(job), 'name')}
+  end
+end
+report.due = due
+report.any_due = #due > 0
+return answer(report)

@@ -1,0 +1,226 @@
+"""The books: every job, chunk, lease and slot in Redis, every move one atomic script.
+
+Redis' own clock is the only one that leases know, so machines need not agree about the time.
+Key layout and scripts are in lua/; one Redis (not a cluster) holds the books.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any, Self
+
+import redis
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.retry import Retry
+
+from farm.errors import BooksUnreachableError, NotAllowedError, NotFoundError
+from farm.jobs.model import JOB_MOVES, PLAN, UNIT_MOVES
+from farm.messages import CPU_QUEUE, PLAN_JOB, RENDER_CHUNK, STITCH_JOB, Message
+from farm.settings import Settings, masked_url
+
+RING_SECONDS = 5.0
+"""How long a message may stay unanswered before the sweeper rings again."""
+SOCKET_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A worker's right to a unit ("plan", "stitch" or a chunk's number), under one numbered attempt."""
+
+    job: str
+    unit: str
+    attempt: str
+    slot: str
+
+    def __str__(self) -> str:
+        return f"{self.job}/{self.unit} attempt {self.attempt}"
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Why there is nothing to do for a message: someone else has it, or it is done, or nobody wants it."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptFailure:
+    """How an attempt ended without success.
+
+    burn: counts against max_attempts. permanent: no other attempt can succeed. delay_seconds: wait before the next.
+    """
+
+    code: str
+    message: str
+    outcome: str = "failed"
+    burn: bool = True
+    permanent: bool = False
+    delay_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What a look of the sweeper put back, and whom it must ring."""
+
+    expired: int
+    unsent: int
+    due: tuple[Message, ...]
+
+
+@cache
+def _source(name: str) -> str:
+    folder = files("farm.jobs") / "lua"
+    tables = "".join(
+        f"local {table} = cjson.decode('{json.dumps({state: dict.fromkeys(sorted(to), True) for state, to in moves.items()})}')\n"
+        for table, moves in (("JOB_MOVES", JOB_MOVES), ("UNIT_MOVES", UNIT_MOVES))
+    )
+    return "\n".join((tables, (folder / "prelude.lua").read_text(), (folder / f"{name}.lua").read_text()))
+
+
+def connect(settings: Settings) -> redis.Redis:
+    """A client that rides out short outages; nothing is sent yet."""
+    return redis.Redis.from_url(
+        settings.redis_url,
+        decode_responses=True,
+        socket_timeout=SOCKET_SECONDS,
+        socket_connect_timeout=SOCKET_SECONDS,
+        socket_keepalive=True,
+        health_check_interval=15,
+        retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), 3),
+        retry_on_error=[redis.ConnectionError, redis.TimeoutError],
+    )
+
+
+class Books:
+    """The moves. Safe to share between threads; every call raises BooksUnreachableError when Redis does not answer."""
+
+    def __init__(self, client: redis.Redis, where: str = "Redis") -> None:
+        self.client = client
+        self._where = where
+        self._scripts: dict[str, Any] = {}
+
+    @classmethod
+    def connect(cls, settings: Settings) -> Self:
+        return cls(connect(settings), masked_url(settings.redis_url))
+
+    def close(self) -> None:
+        self.client.close()
+
+    @contextmanager
+    def reaching(self) -> Iterator[None]:
+        """Turn what redis-py raises when nobody answers into our own error."""
+        try:
+            yield
+        except (redis.ConnectionError, redis.TimeoutError) as error:
+            raise BooksUnreachableError(f"Redis at {self._where} does not answer: {error}") from error
+
+    def _run(self, script: str, **arguments: Any) -> Any:
+        if script not in self._scripts:
+            self._scripts[script] = self.client.register_script(_source(script))
+        with self.reaching():
+            return json.loads(self._scripts[script](keys=[], args=[json.dumps(arguments)]))
+
+    # -- the life of a job
+
+    def enter(self, job: str, token: str, fields: Mapping[str, str | int | float]) -> tuple[str, bool]:
+        """A new job; or the one that the token already names. Answers (job, whether it is new)."""
+        found = self._run("enter", job=job, token=token, fields=dict(fields), ring_ms=_ms(RING_SECONDS))
+        return found["job"], found["created"]
+
+    def token_owner(self, token: str) -> str | None:
+        """The job that a token names, ended or not."""
+        with self.reaching():
+            return self.client.get(f"farm:token:{token}")  # type: ignore[return-value]
+
+    def planned(self, lease: Lease, *, frames25: int, chunks: int) -> bool:
+        """The plan is written; False when this attempt is no longer the current one."""
+        return self._recorded("planned", lease, frames25=frames25, chunks=chunks)
+
+    def record(self, lease: Lease) -> bool:
+        """A chunk's segment is published; the last one makes the stitch due. False for a stale attempt."""
+        return self._recorded("record", lease, ring_ms=_ms(RING_SECONDS))
+
+    def stitched(self, lease: Lease, *, version: int, result: str, digest: str) -> bool:
+        """The result is published and the job done; False for a stale attempt."""
+        return self._recorded("stitched", lease, version=version, result=result, digest=digest)
+
+    def _recorded(self, script: str, lease: Lease, **arguments: Any) -> bool:
+        found = self._run(script, job=lease.job, unit=lease.unit, attempt=lease.attempt, who=lease.slot, **arguments)
+        return bool(found["recorded"])
+
+    def decide(self, job: str, what: str, *, who: str, value: int | None = None) -> None:
+        """Cancel, pause, resume, retry or re-prioritise a job.
+
+        Raises NotFoundError for an unknown job, NotAllowedError where its state does not allow it.
+        """
+        arguments: dict[str, Any] = {"value": value} if value is not None else {}
+        found = self._run("decide", job=job, what=what, who=who, **arguments)
+        if found.get("refused") == "no such job":
+            raise NotFoundError(f"job {job!r} is not in the books")
+        if "refused" in found:
+            raise NotAllowedError(f"cannot {what} job {job}: {found['refused']}")
+
+    # -- leases
+
+    def claim(self, job: str, unit: str, *, slot: str, suffix: str, lease_seconds: float) -> Lease | Refused:
+        """Ask for a unit's lease with a new attempt."""
+        found = self._run("claim", job=job, unit=unit, slot=slot, suffix=suffix, lease_ms=_ms(lease_seconds))
+        if "refused" in found:
+            return Refused(found["refused"])
+        return Lease(job, unit, f"{found['attempt']}-{suffix}", slot)
+
+    def renew(self, lease: Lease, *, percent: float, lease_seconds: float) -> str:
+        """Keep the lease and say how far the attempt is.
+
+        Answers "go on", or why to stop: "lost", "paused", "cancelled", "failed" or "done".
+        """
+        found = self._run(
+            "renew",
+            job=lease.job,
+            unit=lease.unit,
+            attempt=lease.attempt,
+            percent=round(percent, 1),
+            lease_ms=_ms(lease_seconds),
+        )
+        return str(found["verdict"])
+
+    def fail(self, lease: Lease, failure: AttemptFailure) -> bool:
+        """End an attempt without success; False for a stale attempt."""
+        arguments = asdict(failure)
+        arguments["delay_ms"] = _ms(arguments.pop("delay_seconds"))
+        found = self._run("fail", job=lease.job, unit=lease.unit, attempt=lease.attempt, failure=arguments)
+        return bool(found["recorded"])
+
+    # -- slots, dispatch, sweeping
+
+    def report_slot(self, slot: str, fields: Mapping[str, Any], *, loaded: bool = False) -> None:
+        """A slot shows that it lives; `loaded` counts one more load of its renderers."""
+        values = {key: json.dumps(value) if isinstance(value, list | tuple) else value for key, value in fields.items()}
+        self._run("slot", slot=slot, fields=values, loaded=loaded)
+
+    def dispatch(self) -> list[Message]:
+        """Give waiting chunks to slots; the messages that must now be sent."""
+        return [
+            Message(RENDER_CHUNK, found["slot"], found["job"], found["chunk"], found["title"]) for found in self._run("dispatch")
+        ]
+
+    def sweep(self) -> Swept:
+        """Put back what fell by the way; the plan and stitch messages that must be sent again."""
+        found = self._run("sweep", ring_ms=_ms(RING_SECONDS))
+        due = tuple(cpu_message(entry["job"], entry["unit"], entry["name"]) for entry in found["due"] or ())
+        return Swept(found["expired"], found["unsent"], due)
+
+
+def cpu_message(job: str, unit: str, name: str) -> Message:
+    """The message that asks for a job's plan or stitch."""
+    task, title = (PLAN_JOB, "plan") if unit == PLAN else (STITCH_JOB, "stitch")
+    return Message(task, CPU_QUEUE, job, None, f"{name}, {title}")
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

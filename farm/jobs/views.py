@@ -1,0 +1,160 @@
+"""What the books say, read and never written: jobs, slots, history."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, cast
+
+from farm.errors import NotFoundError
+from farm.jobs.model import (
+    AttemptView,
+    ChunkView,
+    Event,
+    Failure,
+    JobState,
+    JobView,
+    SlotView,
+    UnitState,
+)
+from farm.jobs.store import Books
+
+PLANNED_SHARE, RENDERED_SHARE = 0.02, 0.95
+"""Shares of a job's progress that lie before rendering begins and before stitching begins."""
+
+
+def job_ids(books: Books, *, newest: int | None = None) -> list[str]:
+    """Job ids, newest first."""
+    with books.reaching():
+        return cast("list[str]", books.client.zrevrange("farm:jobs", 0, -1 if newest is None else newest - 1))
+
+
+def job_fields(books: Books, job: str) -> dict[str, str]:
+    """A job's own row in the books; raises NotFoundError."""
+    with books.reaching():
+        fields = cast("dict[str, str]", books.client.hgetall(f"farm:job:{job}"))
+    if not fields:
+        raise NotFoundError(f"job {job!r} is not in the books")
+    return fields
+
+
+def job_view(books: Books, job: str) -> JobView:
+    """A job with its chunks and attempts, as people see it."""
+    fields = job_fields(books, job)
+    count = int(fields.get("chunks", 0))
+    with books.reaching(), books.client.pipeline(transaction=False) as pipe:
+        for unit in ("plan", "stitch", *range(count)):
+            pipe.hgetall(f"farm:job:{job}:u:{unit}")
+        pipe.lrange(f"farm:job:{job}:attempts", 0, -1)
+        pipe.time()
+        *units, attempts, (seconds, micros) = pipe.execute()
+    now = seconds + micros / 1e6
+    chunks = tuple(_chunk_view(index, unit) for index, unit in enumerate(units[2:]))
+    running = tuple(
+        _running(name, unit)
+        for name, unit in zip(("plan", "stitch", *map(str, range(count))), units, strict=True)
+        if unit.get("state") == UnitState.RENDERING
+    )
+    ended = tuple(AttemptView(**json.loads(line)) for line in attempts)
+    state = JobState(fields["state"])
+    share = _share(state, chunks, float(units[1].get("percent", 0)))
+    started = _seconds(fields.get("started"))
+    version = int(fields.get("version", 0))
+    return JobView(
+        id=job,
+        state=state,
+        name=fields["name"],
+        owner=fields["owner"],
+        renderer=fields["renderer"],
+        priority=int(fields["priority"]),
+        paused=fields.get("paused") == "1",
+        needs_review=fields.get("needs_review") == "1",
+        submitted=float(fields["submitted"]) / 1000,
+        started=started,
+        ended=_seconds(fields.get("ended")),
+        frames25=int(fields["frames25"]) if "frames25" in fields else None,
+        percent=round(100 * share, 1),
+        seconds_left=_seconds_left(state, share, started, now),
+        chunks=chunks,
+        attempts=ended + running,
+        versions=tuple(range(1, version + 1)),
+        result=fields.get("result"),
+        digest=fields.get("digest"),
+        error=Failure(fields["error_code"], fields["error_message"]) if "error_code" in fields else None,
+        licence=fields.get("licence"),
+        warnings=tuple(json.loads(fields.get("warnings", "[]"))),
+    )
+
+
+def events(books: Books, job: str) -> list[Event]:
+    """A job's history, oldest first."""
+    job_fields(books, job)
+    with books.reaching():
+        lines = cast("list[str]", books.client.lrange(f"farm:job:{job}:events", 0, -1))
+    return [Event(**json.loads(line)) for line in lines]
+
+
+def slot_views(books: Books) -> list[SlotView]:
+    """Every slot that ever reported, by name."""
+    with books.reaching():
+        seen = cast("list[tuple[str, float]]", books.client.zrange("farm:slots", 0, -1, withscores=True))
+        with books.client.pipeline(transaction=False) as pipe:
+            for name, _ in seen:
+                pipe.hgetall(f"farm:slot:{name}")
+            pipe.time()
+            *rows, (seconds, micros) = pipe.execute()
+    now_ms = seconds * 1000 + micros / 1000
+    return sorted((_slot_view(name, at, row, now_ms) for (name, at), row in zip(seen, rows, strict=True)), key=lambda slot: slot.name)
+
+
+def _slot_view(name: str, seen_ms: float, row: dict[str, Any], now_ms: float) -> SlotView:
+    job, _, chunk = row.get("holds", "").partition("/")
+    state = row["state"]
+    if state == "ready":
+        state = "busy" if job else "idle"
+    return SlotView(
+        name=name,
+        host=row["host"],
+        device=row["device"],
+        visible_devices=row["visible_devices"],
+        renderers=tuple(json.loads(row["renderers"])),
+        state=state if seen_ms + float(row["ttl_ms"]) > now_ms else "lost",
+        pid=int(row["pid"]),
+        seen=seen_ms / 1000,
+        job=job or None,
+        chunk=int(chunk) if chunk else None,
+        loads=int(row.get("loads", 0)),
+        load_seconds=float(row.get("load_seconds", 0)),
+    )
+
+
+def _chunk_view(index: int, unit: dict[str, str]) -> ChunkView:
+    return ChunkView(
+        index=index,
+        state=UnitState(unit.get("state", UnitState.WAITING)),
+        slot=unit.get("slot"),
+        percent=float(unit.get("percent", 0)),
+        attempts=int(unit.get("attempt", 0)),
+    )
+
+
+def _running(name: str, unit: dict[str, str]) -> AttemptView:
+    return AttemptView(unit=name, number=int(unit["attempt"]), slot=unit["slot"], started=float(unit["started"]) / 1000)
+
+
+def _share(state: JobState, chunks: tuple[ChunkView, ...], stitch_percent: float) -> float:
+    if state == JobState.DONE:
+        return 1.0
+    if not chunks:
+        return 0.0
+    rendered = sum(1.0 if c.state == UnitState.DONE else c.percent / 100 for c in chunks) / len(chunks)
+    return PLANNED_SHARE + (RENDERED_SHARE - PLANNED_SHARE) * rendered + (1 - RENDERED_SHARE) * stitch_percent / 100
+
+
+def _seconds_left(state: JobState, share: float, started: float | None, now: float) -> float | None:
+    if state.ended or started is None or share <= PLANNED_SHARE:
+        return None
+    return round((now - started) * (1 - share) / share, 1)
+
+
+def _seconds(milliseconds: str | None) -> float | None:
+    return None if milliseconds is None else float(milliseconds) / 1000
