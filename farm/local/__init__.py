@@ -1,0 +1,1 @@
+"""The embedded stack: Redis, an S3 server, workers, the sweeper and Flower on one machine."""
