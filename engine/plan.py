@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 from engine.errors import PlanError
@@ -35,7 +36,7 @@ class Geometry:
 
     def __post_init__(self) -> None:
         if self.fade < 2 or self.fade % 2:
-            raise PlanError(f"fade is {self.fade} frames, wanted an even number of 2 or more: cuts lie on every second frame")
+            raise PlanError(f"fade is {self.fade} frames, wanted an even number of 2 or more")
         for name, least in (("reach", 0), ("window", 1), ("radius", 0)):
             if getattr(self, name) < least:
                 raise PlanError(f"{name} is {getattr(self, name)}, wanted {least} or more")
@@ -104,7 +105,7 @@ def plan_chunks(frames25: int, *, chunk_seconds: float, geometry: Geometry) -> P
     edges = [round(i * gen_frames / count) for i in range(count + 1)]
     chunks = tuple(
         _chunk(index, kept, frames25=frames25, gen_frames=gen_frames, geometry=geometry)
-        for index, kept in enumerate(zip(edges[:-1], edges[1:], strict=True))
+        for index, kept in enumerate(pairwise(edges))
     )
     return Plan(frames25, gen_frames, geometry, chunks)
 

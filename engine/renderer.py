@@ -7,16 +7,18 @@ import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from engine.errors import UnknownRendererError
 from engine.plan import Geometry
-from engine.spec import ChunkSpec, RenderSpec
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
+
+    from engine.spec import ChunkSpec, RenderSpec
 
     Frame = NDArray[np.uint8]
     """One picture: [height, width, 3], 8-bit RGB."""
@@ -37,7 +39,7 @@ class SpeechReader(Protocol):
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a job gives its renderer; the same object for every chunk of the job."""
+    """What a job gives its renderer. The portrait's file is there during `prepare` alone, the speech for good."""
 
     portrait: Path
     speech: SpeechReader
@@ -92,7 +94,9 @@ def renderer_class(name: str, declared: Mapping[str, str] = BUILT_IN) -> type[Re
     try:
         found = getattr(importlib.import_module(module_name), class_name)
     except (ModuleNotFoundError, AttributeError) as error:
-        raise UnknownRendererError(f"renderer {name!r} is declared as {declared[name]!r}, which cannot be imported: {error}") from error
+        raise UnknownRendererError(
+            f"renderer {name!r} is declared as {declared[name]!r}, which cannot be imported: {error}"
+        ) from error
     if not (isinstance(found, type) and issubclass(found, Renderer)):
         raise UnknownRendererError(f"renderer {name!r} is declared as {declared[name]!r}, which is no Renderer")
     return found

@@ -7,17 +7,19 @@ whether there is anything to do, so losing or doubling a message does no harm.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from celery import Celery
-from kombu import Queue
+from kombu import Producer, Queue
+from kombu.exceptions import OperationalError
 
-from farm.settings import Settings
+from farm.errors import BooksUnreachableError
+from farm.settings import Settings, masked_url
 
 WIRE_VERSION = 1
-PLAN_JOB = "farm.plan_job"
-RENDER_CHUNK = "farm.render_chunk"
-STITCH_JOB = "farm.stitch_job"
+PLAN_JOB: Final = "farm.plan_job"
+RENDER_CHUNK: Final = "farm.render_chunk"
+STITCH_JOB: Final = "farm.stitch_job"
 CPU_QUEUE = "cpu"
 TaskName = Literal["farm.plan_job", "farm.render_chunk", "farm.stitch_job"]
 
@@ -94,15 +96,24 @@ class Bell:
     def __init__(self, settings: Settings) -> None:
         self._app = Celery("sonic-farm", set_as_current=False)
         self._app.conf.update(celery_config(settings))
+        self._where = masked_url(settings.redis_url)
 
     def ring(self, messages: list[Message]) -> None:
-        """Publish every message; raises kombu's OperationalError when Redis does not answer."""
-        with self._app.producer_pool.acquire(block=True) as producer:
-            for message in messages:
-                queue = cpu_queue() if message.queue == CPU_QUEUE else slot_queue(message.queue)
-                self._app.send_task(
-                    message.task, kwargs=message.payload(), queue=queue, producer=producer, ignore_result=True, retry=False
-                )
+        """Publish every message; raises BooksUnreachableError when Redis does not answer."""
+        if not messages:
+            return
+        try:
+            with self._app.producer_pool.acquire(block=True) as producer:
+                for message in messages:
+                    self._send(message, producer)
+        except OperationalError as error:
+            raise BooksUnreachableError(f"Redis at {self._where} does not answer: {error}") from error
+
+    def _send(self, message: Message, producer: Producer) -> None:
+        queue = cpu_queue() if message.queue == CPU_QUEUE else slot_queue(message.queue)
+        self._app.send_task(
+            message.task, kwargs=message.payload(), queue=queue, producer=producer, ignore_result=True, retry=False
+        )
 
     def close(self) -> None:
         self._app.close()

@@ -118,7 +118,6 @@ class JobView:
     result: str | None
     digest: str | None
     error: Failure | None
-    licence: str | None = None
     warnings: tuple[str, ...] = field(default=())
 
     def to_dict(self) -> dict[str, Any]:

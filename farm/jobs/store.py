@@ -7,12 +7,12 @@ Key layout and scripts are in lua/; one Redis (not a cluster) holds the books.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from functools import cache
 from importlib.resources import files
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import redis
 from redis.backoff import ExponentialWithJitterBackoff
@@ -20,8 +20,11 @@ from redis.retry import Retry
 
 from farm.errors import BooksUnreachableError, NotAllowedError, NotFoundError
 from farm.jobs.model import JOB_MOVES, PLAN, UNIT_MOVES
-from farm.messages import CPU_QUEUE, PLAN_JOB, RENDER_CHUNK, STITCH_JOB, Message
+from farm.messages import CPU_QUEUE, PLAN_JOB, RENDER_CHUNK, STITCH_JOB, Message, TaskName
 from farm.settings import Settings, masked_url
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 RING_SECONDS = 5.0
 """How long a message may stay unanswered before the sweeper rings again."""
@@ -63,6 +66,14 @@ class AttemptFailure:
     delay_seconds: float = 0.0
 
 
+class Recorded(StrEnum):
+    """What the books made of a finished chunk."""
+
+    STALE = "not recorded, another attempt is the current one"
+    DONE = "recorded"
+    LAST = "recorded, the last one: the stitch is due"
+
+
 @dataclass(frozen=True)
 class Swept:
     """What a look of the sweeper put back, and whom it must ring."""
@@ -75,11 +86,13 @@ class Swept:
 @cache
 def _source(name: str) -> str:
     folder = files("farm.jobs") / "lua"
-    tables = "".join(
-        f"local {table} = cjson.decode('{json.dumps({state: dict.fromkeys(sorted(to), True) for state, to in moves.items()})}')\n"
-        for table, moves in (("JOB_MOVES", JOB_MOVES), ("UNIT_MOVES", UNIT_MOVES))
-    )
+    tables = _lua_table("JOB_MOVES", JOB_MOVES) + _lua_table("UNIT_MOVES", UNIT_MOVES)
     return "\n".join((tables, (folder / "prelude.lua").read_text(), (folder / f"{name}.lua").read_text()))
+
+
+def _lua_table(name: str, moves: Mapping[Any, frozenset[Any]]) -> str:
+    allowed = {state: dict.fromkeys(sorted(to), True) for state, to in moves.items()}
+    return f"local {name} = cjson.decode('{json.dumps(allowed)}')\n"
 
 
 def connect(settings: Settings) -> redis.Redis:
@@ -141,9 +154,14 @@ class Books:
         """The plan is written; False when this attempt is no longer the current one."""
         return self._recorded("planned", lease, frames25=frames25, chunks=chunks)
 
-    def record(self, lease: Lease) -> bool:
-        """A chunk's segment is published; the last one makes the stitch due. False for a stale attempt."""
-        return self._recorded("record", lease, ring_ms=_ms(RING_SECONDS))
+    def record(self, lease: Lease) -> Recorded:
+        """A chunk's segment is published; the last one makes the stitch due, exactly once."""
+        found = self._run(
+            "record", job=lease.job, unit=lease.unit, attempt=lease.attempt, who=lease.slot, ring_ms=_ms(RING_SECONDS)
+        )
+        if not found["recorded"]:
+            return Recorded.STALE
+        return Recorded.LAST if found.get("stitch_due") else Recorded.DONE
 
     def stitched(self, lease: Lease, *, version: int, result: str, digest: str) -> bool:
         """The result is published and the job done; False for a stale attempt."""
@@ -177,7 +195,7 @@ class Books:
     def renew(self, lease: Lease, *, percent: float, lease_seconds: float) -> str:
         """Keep the lease and say how far the attempt is.
 
-        Answers "go on", or why to stop: "lost", "paused", "cancelled", "failed" or "done".
+        Answers "go on", or why to stop: "lost", "paused", "draining", "cancelled", "failed" or "done".
         """
         found = self._run(
             "renew",
@@ -203,11 +221,23 @@ class Books:
         values = {key: json.dumps(value) if isinstance(value, list | tuple) else value for key, value in fields.items()}
         self._run("slot", slot=slot, fields=values, loaded=loaded)
 
+    def report_cpu_worker(self, worker: str) -> None:
+        """A cpu worker shows that it lives."""
+        self._run("cpu", worker=worker)
+
     def dispatch(self) -> list[Message]:
         """Give waiting chunks to slots; the messages that must now be sent."""
         return [
-            Message(RENDER_CHUNK, found["slot"], found["job"], found["chunk"], found["title"]) for found in self._run("dispatch")
+            Message(RENDER_CHUNK, found["slot"], found["job"], found["chunk"], found["title"])
+            for found in self._run("dispatch")
         ]
+
+    def hold(self, lock: str, holder: str, for_ms: int) -> bool:
+        """Take or keep a short lock; False when another holds it."""
+        with self.reaching():
+            if self.client.set(lock, holder, nx=True, px=for_ms):
+                return True
+            return self.client.get(lock) == holder and bool(self.client.pexpire(lock, for_ms))
 
     def sweep(self) -> Swept:
         """Put back what fell by the way; the plan and stitch messages that must be sent again."""
@@ -218,8 +248,8 @@ class Books:
 
 def cpu_message(job: str, unit: str, name: str) -> Message:
     """The message that asks for a job's plan or stitch."""
-    task, title = (PLAN_JOB, "plan") if unit == PLAN else (STITCH_JOB, "stitch")
-    return Message(task, CPU_QUEUE, job, None, f"{name}, {title}")
+    task: TaskName = PLAN_JOB if unit == PLAN else STITCH_JOB
+    return Message(task, CPU_QUEUE, job, None, f"{name}, {unit}")
 
 
 def _ms(seconds: float) -> int:

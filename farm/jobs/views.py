@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from farm.errors import NotFoundError
 from farm.jobs.model import (
@@ -16,7 +16,9 @@ from farm.jobs.model import (
     SlotView,
     UnitState,
 )
-from farm.jobs.store import Books
+
+if TYPE_CHECKING:
+    from farm.jobs.store import Books
 
 PLANNED_SHARE, RENDERED_SHARE = 0.02, 0.95
 """Shares of a job's progress that lie before rendering begins and before stitching begins."""
@@ -35,6 +37,11 @@ def job_fields(books: Books, job: str) -> dict[str, str]:
     if not fields:
         raise NotFoundError(f"job {job!r} is not in the books")
     return fields
+
+
+def warnings_of(fields: dict[str, str]) -> tuple[str, ...]:
+    """What preflight warned of."""
+    return tuple(json.loads(fields.get("warnings", "[]")))
 
 
 def job_view(books: Books, job: str) -> JobView:
@@ -58,7 +65,6 @@ def job_view(books: Books, job: str) -> JobView:
     state = JobState(fields["state"])
     share = _share(state, chunks, float(units[1].get("percent", 0)))
     started = _seconds(fields.get("started"))
-    version = int(fields.get("version", 0))
     return JobView(
         id=job,
         state=state,
@@ -76,13 +82,20 @@ def job_view(books: Books, job: str) -> JobView:
         seconds_left=_seconds_left(state, share, started, now),
         chunks=chunks,
         attempts=ended + running,
-        versions=tuple(range(1, version + 1)),
+        versions=tuple(json.loads(fields.get("versions", "[]"))),
         result=fields.get("result"),
         digest=fields.get("digest"),
         error=Failure(fields["error_code"], fields["error_message"]) if "error_code" in fields else None,
-        licence=fields.get("licence"),
-        warnings=tuple(json.loads(fields.get("warnings", "[]"))),
+        warnings=warnings_of(fields),
     )
+
+
+def accepted_attempts(books: Books, job: str, chunks: int) -> list[str]:
+    """For each chunk the attempt whose segment was recorded."""
+    with books.reaching(), books.client.pipeline(transaction=False) as pipe:
+        for chunk in range(chunks):
+            pipe.hmget(f"farm:job:{job}:u:{chunk}", "attempt", "suffix")
+        return [f"{number}-{suffix}" for number, suffix in pipe.execute()]
 
 
 def events(books: Books, job: str) -> list[Event]:
@@ -103,7 +116,19 @@ def slot_views(books: Books) -> list[SlotView]:
             pipe.time()
             *rows, (seconds, micros) = pipe.execute()
     now_ms = seconds * 1000 + micros / 1000
-    return sorted((_slot_view(name, at, row, now_ms) for (name, at), row in zip(seen, rows, strict=True)), key=lambda slot: slot.name)
+    return sorted(
+        (_slot_view(name, at, row, now_ms) for (name, at), row in zip(seen, rows, strict=True)),
+        key=lambda slot: slot.name,
+    )
+
+
+def cpu_workers(books: Books, *, within_seconds: float = 30) -> list[str]:
+    """Names of the cpu workers that showed themselves lately."""
+    with books.reaching(), books.client.pipeline(transaction=False) as pipe:
+        pipe.zrange("farm:cpus", 0, -1, withscores=True)
+        pipe.time()
+        seen, (seconds, _) = pipe.execute()
+    return [name for name, at in seen if at > (seconds - within_seconds) * 1000]
 
 
 def _slot_view(name: str, seen_ms: float, row: dict[str, Any], now_ms: float) -> SlotView:

@@ -10,9 +10,9 @@ if ended(state) then
 end
 if where == 'done' or where == 'failed' then return answer({refused = 'unit is ' .. where}) end
 if where == 'rendering' then return answer({refused = 'unit is leased'}) end
-if paused == '1' then
+if paused == '1' or get(slot_key(arg.slot), 'state') == 'draining' then
   if where == 'sent' then move_unit(arg.job, unit, 'waiting') end
-  return answer({refused = 'job is paused'})
+  return answer({refused = paused == '1' and 'job is paused' or 'slot is draining'})
 end
 if where == 'sent' and get(unit_key(arg.job, unit), 'slot') ~= arg.slot then
   return answer({refused = 'unit was sent elsewhere'})

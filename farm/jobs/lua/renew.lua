@@ -6,5 +6,8 @@ end
 if ended(state) then return answer({verdict = state}) end
 redis.call('HSET', unit_key(arg.job, arg.unit), 'percent', arg.percent)
 redis.call('ZADD', LEASES, now + arg.lease_ms, pair(arg.job, arg.unit))
+if get(slot_key(get(unit_key(arg.job, arg.unit), 'slot')), 'state') == 'draining' then
+  return answer({verdict = 'draining'})
+end
 if paused == '1' and is_chunk(arg.unit) then return answer({verdict = 'paused'}) end
 return answer({verdict = 'go on'})

@@ -5,7 +5,9 @@ if state == 'done' then return answer({recorded = true}) end
 if state ~= 'rendering' or ended(get(job_key(arg.job), 'state')) then return answer({recorded = false}) end
 close_attempt(arg.job, 'stitch', 'done')
 move_unit(arg.job, 'stitch', 'done')
-redis.call('HSET', job_key(arg.job), 'version', arg.version, 'result', arg.result, 'digest', arg.digest)
+local versions = cjson.decode(get(job_key(arg.job), 'versions') or '[]')
+table.insert(versions, arg.version)
+redis.call('HSET', job_key(arg.job), 'versions', cjson.encode(versions), 'result', arg.result, 'digest', arg.digest)
 redis.call('ZREM', OUTBOX, 'stitch/' .. arg.job)
 move_job(arg.job, 'done', arg.who, arg.result)
 return answer({recorded = true})

@@ -1,0 +1,62 @@
+"""`python -m farm.watch.sweeper`: puts back what fell by the way and rings again. Any number may run, one acts."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import signal
+import threading
+
+from farm.errors import BooksUnreachableError
+from farm.jobs.store import Books
+from farm.logs import log_to_stderr
+from farm.messages import Bell
+from farm.settings import Settings
+
+log = logging.getLogger(__name__)
+
+LOCK = "farm:sweeper"
+
+
+class Sweeper:
+    """One look at a time: leases that ran out, messages nobody took, outbox entries that stayed."""
+
+    def __init__(self, books: Books, bell: Bell, *, sweep_seconds: float) -> None:
+        self._books = books
+        self._bell = bell
+        self._lock_ms = round(sweep_seconds * 5000)
+        self._name = secrets.token_hex(8)
+
+    def look(self) -> bool:
+        """Sweep once; False when another sweeper is at work."""
+        if not self._books.hold(LOCK, self._name, self._lock_ms):
+            return False
+        swept = self._books.sweep()
+        if swept.expired or swept.unsent:
+            log.info("%d leases ran out, %d chunks sent in vain", swept.expired, swept.unsent)
+        self._bell.ring([*swept.due, *self._books.dispatch()])
+        return True
+
+
+def run(settings: Settings, over: threading.Event) -> None:
+    """Sweep until `over` is set."""
+    sweeper = Sweeper(Books.connect(settings), Bell(settings), sweep_seconds=settings.sweep_seconds)
+    while not over.wait(settings.sweep_seconds):
+        try:
+            sweeper.look()
+        except BooksUnreachableError as error:
+            log.warning("no look: %s", error)
+
+
+def main() -> None:
+    """Run until SIGTERM or Ctrl-C."""
+    settings = Settings.load()
+    log_to_stderr(settings)
+    over = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: over.set())
+    run(settings, over)
+
+
+if __name__ == "__main__":
+    main()

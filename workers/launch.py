@@ -1,0 +1,127 @@
+"""`python -m workers.launch slots|cpu`: one Celery worker per slot (or one for planning and stitching), kept alive.
+
+A slot's device is decided here, in the environment of a process that has imported nothing yet.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+
+from farm.errors import BooksUnreachableError
+from farm.jobs.store import Books
+from farm.logs import log_to_stderr
+from farm.settings import Settings
+from workers.slots import SLOT_VARIABLE, Slot, machine, slot_environment, slots_of
+
+log = logging.getLogger(__name__)
+
+GRACE_SECONDS = 75.0
+"""How long a worker may take to hand back or finish what it has in hand once it is told to stop."""
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
+HEALTHY_AFTER_SECONDS = 30.0
+CELERY = (sys.executable, "-m", "celery", "-A", "workers.app", "worker", "--without-gossip", "--without-mingle", "-E")
+
+
+@dataclass
+class Child:
+    """One Celery worker process and how often it had to be started."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: dict[str, str]
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    pause: float = FIRST_PAUSE_SECONDS
+    due: float = field(default=0.0)
+
+    def start(self) -> None:
+        # a session of its own: a Ctrl-C on the terminal reaches the launcher alone, which stops its workers in order
+        self.process = subprocess.Popen(self.command, env={**os.environ, **self.environment}, start_new_session=True)
+        self.started = time.monotonic()
+        log.info("%s started, pid %d", self.name, self.process.pid)
+
+    def keep_alive(self) -> None:
+        """Start the worker again when it has died, slower each time that it dies young."""
+        now = time.monotonic()
+        if self.process is not None and (code := self.process.poll()) is not None:
+            young = now - self.started < HEALTHY_AFTER_SECONDS
+            self.pause = min(2 * self.pause, LONGEST_PAUSE_SECONDS) if young else FIRST_PAUSE_SECONDS
+            log.warning("%s ended with %d, started again in %.1f s", self.name, code, self.pause)
+            self.process, self.due = None, now + self.pause
+        if self.process is None and now >= self.due:
+            self.start()
+
+
+def slot_children(settings: Settings) -> list[Child]:
+    """A worker for each slot of this machine."""
+    return [
+        Child(
+            slot.name, (*CELERY, "-n", f"{slot.name}@{machine()}", "-c", "1", "-P", "prefork"), slot_environment(slot)
+        )
+        for slot in slots_of(settings)
+    ]
+
+
+def cpu_children(settings: Settings) -> list[Child]:
+    """One worker with as many processes as the settings say."""
+    node = f"cpu@{machine()}"
+    return [Child("cpu", (*CELERY, "-n", node, "-c", str(settings.cpu_workers), "-P", "prefork"), {})]
+
+
+def drain(settings: Settings, slots: list[Slot]) -> None:
+    """Ask the slots to hand back what they have in hand, so that stopping takes a second and burns no attempt."""
+    try:
+        books = Books.connect(settings)
+        for slot in slots:
+            books.report_slot(slot.name, {"state": "draining"})
+        books.close()
+    except BooksUnreachableError as error:
+        log.warning("slots not drained: %s", error)
+
+
+def stop(children: list[Child]) -> None:
+    """Warm shutdown for all, then the end for those that outlast the grace."""
+    running = [child.process for child in children if child.process is not None and child.process.poll() is None]
+    for process in running:
+        process.terminate()
+    deadline = time.monotonic() + GRACE_SECONDS
+    for process in running:
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            log.warning("pid %d did not stop within %.0f s and is killed", process.pid, GRACE_SECONDS)
+            process.kill()
+            process.wait()
+
+
+def main() -> None:
+    """Start the workers of this machine and keep them alive until SIGTERM or Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="python -m workers.launch", description=__doc__)
+    parser.add_argument("what", choices=("slots", "cpu"), help="render slots, or planning and stitching")
+    what = parser.parse_args().what
+    settings = Settings.load()
+    log_to_stderr(settings)
+    os.environ.pop(SLOT_VARIABLE, None)
+    children = slot_children(settings) if what == "slots" else cpu_children(settings)
+    over = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: over.set())
+    while not over.is_set():
+        for child in children:
+            child.keep_alive()
+        over.wait(0.2)
+    if what == "slots":
+        drain(settings, slots_of(settings))
+    stop(children)
+
+
+if __name__ == "__main__":
+    main()

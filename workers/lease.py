@@ -1,0 +1,66 @@
+"""The heartbeat of the unit in hand: keeps the lease, reports progress, hears cancel, pause and drain."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from farm.errors import BooksUnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from farm.jobs.store import Books, Lease
+
+log = logging.getLogger(__name__)
+
+BEAT_SECONDS = 1.0
+"""Longest pause between two renewals: how soon a cancel is heard and progress is seen."""
+GO_ON = "go on"
+
+
+class StoppedError(Exception):
+    """Raised inside a render when it should not go on: the lease was lost or people decided so."""
+
+    def __init__(self, verdict: str) -> None:
+        self.verdict = verdict
+        super().__init__(verdict)
+
+
+class Heartbeat:
+    """Renews a lease from a thread of its own; `beat` is called by the work and stops it when it must stop."""
+
+    def __init__(self, books: Books, lease: Lease, *, lease_seconds: float, on_beat: Callable[[], None]) -> None:
+        self._books = books
+        self._lease = lease
+        self._lease_seconds = lease_seconds
+        self._on_beat = on_beat
+        self._percent = 0.0
+        self._verdict = GO_ON
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"lease {lease}", daemon=True)
+
+    def __enter__(self) -> Heartbeat:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def beat(self, share: float) -> None:
+        """Say how far the work is (0 to 1); raises StoppedError when it should not go on."""
+        self._percent = 100 * share
+        if self._verdict != GO_ON:
+            raise StoppedError(self._verdict)
+
+    def _run(self) -> None:
+        pause = min(BEAT_SECONDS, self._lease_seconds / 4)
+        while not self._over.wait(pause):
+            try:
+                self._verdict = self._books.renew(self._lease, percent=self._percent, lease_seconds=self._lease_seconds)
+            except BooksUnreachableError as error:
+                # the work goes on: its result is recorded when Redis is back, if the lease still stands then
+                log.warning("lease not renewed: %s", error)
+            self._on_beat()

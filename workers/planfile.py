@@ -1,0 +1,28 @@
+"""plan.json: the chunks of a job and the facts of its speech."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from engine.media.audio import SpeechInfo
+from engine.plan import Plan
+
+
+@dataclass(frozen=True)
+class PlanFile:
+    """Written once; no retry, recovery or redo makes it anew."""
+
+    plan: Plan
+    speech: SpeechInfo
+
+    def to_dict(self) -> dict[str, Any]:
+        # JSON has no infinity, and the level of digital silence is minus infinity
+        speech = {name: None if value == -math.inf else value for name, value in asdict(self.speech).items()}
+        return {"version": 1, **self.plan.to_dict(), "speech": speech}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> PlanFile:
+        speech: dict[str, Any] = {name: -math.inf if value is None else value for name, value in data["speech"].items()}
+        return cls(Plan.from_dict(data), SpeechInfo(**speech))

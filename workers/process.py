@@ -1,0 +1,135 @@
+"""What a worker process keeps from its start to its end: connections, its name, and in a slot the loaded renderers."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from engine.renderer import BUILT_IN, Renderer, load_renderer
+from farm.errors import BooksUnreachableError
+from farm.jobs.request import JobRequest
+from farm.jobs.store import Books
+from farm.messages import Bell, Message
+from farm.storage import keys
+from farm.storage.s3 import Storage
+from workers.slots import SLOT_VARIABLE, Slot, machine, own_slot
+
+if TYPE_CHECKING:
+    from farm.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+def declared_renderers(settings: Settings) -> dict[str, str]:
+    """Renderer name -> where its class is, for the renderers that the settings offer."""
+    pairs = (declaration.partition("=") for declaration in settings.renderers)
+    return {name: target or BUILT_IN.get(name, "") for name, _, target in pairs}
+
+
+@dataclass
+class Worker:
+    """A cpu worker's connections, made once."""
+
+    settings: Settings
+    name: str
+    books: Books
+    storage: Storage
+    bell: Bell
+
+    @classmethod
+    def start(cls, settings: Settings, name: str) -> Worker:
+        return cls(settings, name, Books.connect(settings), Storage.from_settings(settings), Bell(settings))
+
+    def request(self, job: str) -> JobRequest:
+        """What the job was asked for."""
+        return JobRequest.from_dict(self.storage.get_json(keys.job_json(job)))
+
+    def dispatch(self, *also: Message) -> None:
+        """Send waiting chunks to slots that can take one, and what else is due.
+
+        What is not sent for an outage, or because this process dies here, the sweeper sends again.
+        """
+        try:
+            self.bell.ring([*also, *self.books.dispatch()])
+        except BooksUnreachableError as error:
+            log.warning("not dispatched, left to the sweeper: %s", error)
+
+
+@dataclass
+class Stay:
+    """A slot's stay on one job: its features, prepared once and dropped when another job comes."""
+
+    job: str
+    features: Any
+
+
+@dataclass
+class SlotWorker(Worker):
+    """A render slot: a Worker with its device and the renderers it has loaded."""
+
+    slot: Slot = field(kw_only=True)
+    renderers: dict[str, Renderer] = field(default_factory=dict)
+    stay: Stay | None = None
+
+
+class Pulse:
+    """Shows that this process lives, from a thread of its own, for as long as it does."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._pause = min(5.0, worker.settings.lease_seconds / 4)
+        threading.Thread(target=self._run, name="pulse", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                if isinstance(self._worker, SlotWorker):
+                    self._worker.books.report_slot(self._worker.name, {})
+                else:
+                    self._worker.books.report_cpu_worker(self._worker.name)
+            except BooksUnreachableError as error:
+                log.warning("cannot show that this worker lives: %s", error)
+            time.sleep(self._pause)
+
+
+def start_cpu_worker(settings: Settings) -> Worker:
+    """Make this process a cpu worker."""
+    worker = Worker.start(settings, f"{machine()}-worker-{os.getpid()}")
+    Pulse(worker)
+    return worker
+
+
+def start_slot_worker(settings: Settings) -> SlotWorker:
+    """Make this process a slot: report it as loading, load every renderer it offers, report it as ready."""
+    slot = own_slot(settings)
+    worker = SlotWorker(
+        settings, slot.name, Books.connect(settings), Storage.from_settings(settings), Bell(settings), slot=slot
+    )
+    declared = declared_renderers(settings)
+    facts = {
+        "state": "loading",
+        "host": machine(),
+        "pid": os.getpid(),
+        "device": slot.device,
+        "visible_devices": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
+        "renderers": list(declared),
+        "ttl_ms": round(settings.lease_seconds * 1000),
+    }
+    worker.books.report_slot(slot.name, facts)
+    Pulse(worker)
+    began = time.monotonic()
+    for name in declared:
+        worker.renderers[name] = load_renderer(name, slot.device, declared)
+    seconds = round(time.monotonic() - began, 3)
+    log.info("slot %s loaded %s in %.3f s", slot.name, ", ".join(declared), seconds)
+    worker.books.report_slot(slot.name, {"state": "ready", "load_seconds": seconds}, loaded=True)
+    worker.dispatch()
+    return worker
+
+
+def is_slot() -> bool:
+    return SLOT_VARIABLE in os.environ

@@ -1,0 +1,98 @@
+"""render_chunk: from a claimed chunk to its published segment."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from engine.media.video import Encoding, SegmentFiles, SegmentWriter, digest_of
+from engine.renderer import Inputs
+from farm.jobs.model import STITCH
+from farm.jobs.store import Recorded, cpu_message
+from farm.storage import keys
+from workers.attempt import Attempt, attempt_at, claim, patiently
+from workers.planfile import PlanFile
+from workers.process import SlotWorker, Stay
+from workers.speech import StoredSpeech
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from engine.plan import Plan
+    from engine.spec import ChunkSpec
+    from farm.jobs.request import JobRequest
+
+log = logging.getLogger(__name__)
+
+VIDEO_TYPES = {".mp4": "video/mp4", ".mkv": "video/x-matroska"}
+
+
+def render(worker: SlotWorker, job: str, index: int) -> None:
+    """Render a chunk, publish its segment under this attempt's own key, and record it."""
+    lease = claim(worker.books, job, str(index), slot=worker.name, lease_seconds=worker.settings.lease_seconds)
+    if lease is None:
+        worker.dispatch()
+        return
+    stitch_due = []
+    with attempt_at(lease, worker.books, worker.storage, lease_seconds=worker.settings.lease_seconds) as attempt:
+        request = worker.request(job)
+        plan = PlanFile.from_dict(worker.storage.get_json(keys.plan_json(job))).plan
+        chunk = plan.chunks[index]
+        log.info("chunk %d of %s: frames %d to %d", index, request.name, chunk.out[0], chunk.out[1] - 1)
+        files = _draw(worker, request, plan, chunk, attempt)
+        _publish(worker, request, chunk, attempt, files)
+        for trial in patiently():
+            with trial:
+                recorded = worker.books.record(lease)
+        log.info("chunk %d: %s", index, recorded)
+        if recorded is Recorded.LAST:
+            stitch_due = [cpu_message(job, STITCH, request.name)]
+    worker.dispatch(*stitch_due)
+
+
+def stay_on(worker: SlotWorker, request: JobRequest, plan: Plan, folder: Path) -> Any:
+    """The job's features: those of the last chunk when it was of the same job, else prepared now."""
+    if worker.stay is not None and worker.stay.job == request.id:
+        return worker.stay.features
+    worker.stay = None  # before the next is prepared: two jobs' features need not fit side by side
+    portrait = folder / "portrait"
+    worker.storage.get_file(keys.asset(request.portrait), portrait)
+    speech = StoredSpeech(worker.storage, keys.speech_pcm(request.id))
+    inputs = Inputs(portrait, speech, request.spec, plan.frames25, plan.gen_frames)
+    features = worker.renderers[request.spec.renderer].prepare(inputs)
+    worker.stay = Stay(request.id, features)
+    return features
+
+
+def _draw(worker: SlotWorker, request: JobRequest, plan: Plan, chunk: ChunkSpec, attempt: Attempt) -> SegmentFiles:
+    renderer = worker.renderers[request.spec.renderer]
+    features = stay_on(worker, request, plan, attempt.folder)
+    with SegmentWriter(attempt.folder, chunk, Encoding()) as writer:
+        for frame in renderer.render(chunk, features, attempt.heartbeat.beat):
+            writer.write(frame)
+    return writer.files
+
+
+def _publish(worker: SlotWorker, request: JobRequest, chunk: ChunkSpec, attempt: Attempt, files: SegmentFiles) -> None:
+    job, number = request.id, attempt.lease.attempt
+    for path in filter(None, (files.body, files.head, files.tail)):
+        worker.storage.put_file(
+            keys.segment(job, chunk.index, number, path.name), path, content_type=VIDEO_TYPES[path.suffix]
+        )
+    segment = {
+        "version": 1,
+        "job": job,
+        "attempt": number,
+        "slot": worker.name,
+        "renderer": request.spec.renderer,
+        "renderer_version": worker.renderers[request.spec.renderer].version,
+        "seed": request.spec.seed,
+        "noise": list(chunk.span),
+        **chunk.to_dict(),
+        "width": files.width,
+        "height": files.height,
+        "frame_hashes": files.hashes,
+        "digest": digest_of(files.hashes),
+    }
+    # last of all: a segment without it does not exist
+    worker.storage.put_json(keys.segment(job, chunk.index, number, "segment.json"), segment)

@@ -1,0 +1,50 @@
+"""The three tasks. Each message only says where to look; what there is to do, the books decide."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery.signals import worker_process_init
+
+from farm.logs import log_to_stderr
+from farm.messages import PLAN_JOB, RENDER_CHUNK, STITCH_JOB
+from farm.settings import Settings
+from workers.app import app
+from workers.planning import plan
+from workers.process import SlotWorker, Worker, is_slot, start_cpu_worker, start_slot_worker
+from workers.rendering import render
+from workers.scratch import clear_leftovers
+from workers.stitching import stitch
+
+_this: list[Worker] = []
+"""The worker that this process is: filled once, when Celery has started the process."""
+
+
+@worker_process_init.connect
+def _start(**_: Any) -> None:
+    settings = Settings.load()
+    log_to_stderr(settings)
+    worker = start_slot_worker(settings) if is_slot() else start_cpu_worker(settings)
+    clear_leftovers(worker.name)
+    _this.append(worker)
+
+
+@app.task(name=PLAN_JOB)
+def plan_job(job: str, **_: Any) -> None:
+    """Decode the speech, cut the job into chunks and write plan.json."""
+    plan(_this[0], job)
+
+
+@app.task(name=RENDER_CHUNK)
+def render_chunk(job: str, chunk: int, **_: Any) -> None:
+    """Render one chunk and publish its segment."""
+    worker = _this[0]
+    if not isinstance(worker, SlotWorker):
+        raise TypeError(f"{worker.name} is a cpu worker and renders nothing")
+    render(worker, job, chunk)
+
+
+@app.task(name=STITCH_JOB)
+def stitch_job(job: str, **_: Any) -> None:
+    """Join the segments, check the result and publish it."""
+    stitch(_this[0], job)
