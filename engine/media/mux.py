@@ -1,0 +1,107 @@
+"""The result's mp4, put together from packets that are already encoded."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, ExitStack
+from typing import TYPE_CHECKING
+
+import av
+import av.error
+
+from engine.errors import RenderError
+from engine.media.aac import mp4_options
+from engine.media.video import FRAME_TIME
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from fractions import Fraction
+    from pathlib import Path
+    from types import TracebackType
+
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer, OutputContainer
+    from av.packet import Packet
+    from av.video.stream import VideoStream
+
+
+class PacketMuxer(AbstractContextManager["PacketMuxer"]):
+    """Copies H.264 files one after the other, and one AAC file beside them, into `out`.
+
+    Nothing is held but the packet in hand. The index comes first in the file (faststart).
+    """
+
+    def __init__(self, out: Path, speech: Path, metadata: Mapping[str, str]) -> None:
+        self.frames = 0
+        self._stack = ExitStack()
+        with ExitStack() as opening:
+            self._speech: InputContainer = opening.enter_context(av.open(str(speech), "r"))
+            sound = self._speech.streams.audio[0]
+            options = mp4_options(sound.codec_context.sample_rate)
+            self._out: OutputContainer = opening.enter_context(av.open(str(out), "w", format="mp4", options=options))
+            self._out.metadata.update(metadata)
+            self._sound_packets = self._speech.demux(sound)
+            self._next_sound = next(self._sound_packets)
+            self._video: VideoStream | None = None
+            self._sound: AudioStream | None = None
+            self._stack = opening.pop_all()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def append(self, path: Path, frames: int) -> None:
+        """Copy the packets of an H.264 file that must hold exactly `frames` frames.
+
+        Raises RenderError for another number, and for a file that was encoded otherwise than the first.
+        """
+        with av.open(str(path), "r") as source:
+            stream = source.streams.video[0]
+            self._match(stream, path)
+            stop = self.frames + frames
+            for packet in source.demux(stream):
+                if packet.dts is None:
+                    continue  # the demuxer's end mark
+                if self.frames == stop:
+                    raise RenderError(f"{path.name} holds more than its {frames} frames")
+                self._write_frame(packet)
+            if self.frames != stop:
+                raise RenderError(f"{path.name} holds {frames - stop + self.frames} frames, wanted {frames}")
+
+    def finish(self) -> None:
+        """Write the rest of the speech and the file's index."""
+        self._write_sound(until=None)
+        self._out.close()
+
+    def _match(self, stream: VideoStream, path: Path) -> None:
+        if self._video is None:
+            self._video = self._out.add_stream_from_template(stream)
+            self._video.time_base = FRAME_TIME
+            self._sound = self._out.add_stream_from_template(self._speech.streams.audio[0])
+            return
+        first, this = self._video.codec_context, stream.codec_context
+        if (this.width, this.height) != (first.width, first.height):
+            raise RenderError(
+                f"{path.name} is {this.width}x{this.height}, the ones before {first.width}x{first.height}"
+            )
+        if this.extradata != first.extradata:
+            raise RenderError(f"{path.name} was encoded with other settings than the ones before: it cannot be joined")
+
+    def _write_frame(self, packet: Packet[VideoStream]) -> None:
+        self._write_sound(until=self.frames * FRAME_TIME)
+        # no B-frames: a packet's place in the file is its frame's place in time
+        packet.pts = packet.dts = self.frames
+        packet.duration, packet.time_base = 1, FRAME_TIME
+        packet.stream = self._video  # type: ignore[assignment]
+        self._out.mux(packet)
+        self.frames += 1
+
+    def _write_sound(self, until: Fraction | None) -> None:
+        """Copy the speech's packets up to a time, seconds; to the end for None."""
+        while (packet := self._next_sound).dts is not None:
+            if until is not None and packet.dts * packet.time_base > until:
+                return
+            # time stamps stay: the first is negative, and so the muxer hides the priming with an edit list
+            self._next_sound = next(self._sound_packets)
+            packet.stream = self._sound  # type: ignore[assignment]
+            self._out.mux(packet)

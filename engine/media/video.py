@@ -1,0 +1,230 @@
+"""Pictures in and out of files: the final H.264, the lossless ends of a segment, and a segment's writer."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import av
+import numpy as np
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
+
+from engine.errors import RenderError
+from engine.spec import FRAME_RATE, ChunkSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+    from types import TracebackType
+
+    from av.video.frame import VideoFrame
+
+    from engine.renderer import Frame
+
+FRAME_TIME = Fraction(1, FRAME_RATE)
+KEY_FRAME_EVERY = 250
+"""frames25 between key frames at most: ten seconds."""
+# AREA averages each two by two pixels for their one chroma sample; the rest asks for exact rounding
+_TO_YUV = int(Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP)
+_TO_RGB = int(Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT)
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How frames become H.264. The same values give the same bytes on any machine, so segments join as packets.
+
+    crf: x264's constant quality, lower is better. preset: x264's trade of speed for size.
+    """
+
+    crf: int = 18
+    preset: str = "veryfast"
+
+    @property
+    def options(self) -> dict[str, str]:
+        """One thread, for the bytes depend on their number; no B-frames, so that a packet's place is its frame's."""
+        return {
+            "crf": str(self.crf),
+            "preset": self.preset,
+            "threads": "1",
+            "bf": "0",
+            "g": str(KEY_FRAME_EVERY),
+            "flags": "+cgop",
+        }
+
+
+@dataclass(frozen=True)
+class SegmentFiles:
+    """A chunk's rendered video: `body` in the final encoding, the ends shared with neighbours lossless.
+
+    hashes: one for each frame of the chunk's `out`, head and tail included.
+    """
+
+    body: Path
+    head: Path | None
+    tail: Path | None
+    width: int
+    height: int
+    hashes: tuple[str, ...]
+
+
+def frame_hash(frame: Frame) -> str:
+    """SHA-256, in hex, over a frame's height, width and 8-bit RGB bytes."""
+    height, width = frame.shape[:2]
+    digest = hashlib.sha256(f"{height}x{width}:".encode())
+    digest.update(np.ascontiguousarray(frame).data)
+    return digest.hexdigest()
+
+
+def digest_of(hashes: Iterable[str]) -> str:
+    """SHA-256, in hex, over frame hashes in order: one word for a whole video."""
+    digest = hashlib.sha256()
+    for each in hashes:
+        digest.update(each.encode())
+    return digest.hexdigest()
+
+
+class VideoSink(AbstractContextManager["VideoSink"]):
+    """Writes frames to a video file of its own: `encoding` for H.264 in mp4, None for lossless RGB in Matroska."""
+
+    def __init__(self, path: Path, size: tuple[int, int], encoding: Encoding | None) -> None:
+        self.frames = 0
+        self._lossy = encoding is not None
+        self._file = av.open(str(path), "w", format="mp4" if encoding else "matroska")
+        # H.264 in RGB at quantiser 0 is four times as quick as FFV1 both ways and half its size
+        options = encoding.options if encoding else {"qp": "0", "preset": "ultrafast", "threads": "1"}
+        self._stream = self._file.add_stream("libx264" if encoding else "libx264rgb", rate=FRAME_RATE, options=options)
+        self._stream.width, self._stream.height = size
+        self._stream.pix_fmt = "yuv420p" if encoding else "rgb24"
+        self._stream.time_base = FRAME_TIME
+        if encoding:
+            context = self._stream.codec_context
+            context.color_range, context.colorspace = ColorRange.MPEG, Colorspace.ITU709
+            context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def write(self, frame: Frame) -> None:
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+        if self._lossy:
+            picture = _to_bt709(picture)
+        picture.pts, picture.time_base = self.frames, FRAME_TIME
+        self.frames += 1
+        self._file.mux(self._stream.encode(picture))
+
+    def finish(self) -> None:
+        """Write what the encoder still holds, and the file's index."""
+        self._file.mux(self._stream.encode(None))
+        self._file.close()
+
+
+def read_rgb(path: Path) -> Iterator[Frame]:
+    """The frames of a file that the farm wrote, [height, width, 3] RGB."""
+    with av.open(str(path), "r") as file:
+        for picture in file.decode(video=0):
+            yield _to_rgb(picture)
+
+
+class SegmentWriter(AbstractContextManager["SegmentWriter"]):
+    """Takes a chunk's frames in order and splits them into head, body and tail.
+
+    Raises RenderError for a frame that is no 8-bit RGB picture of even, constant size, and for a wrong number of them.
+    """
+
+    def __init__(self, directory: Path, chunk: ChunkSpec, encoding: Encoding) -> None:
+        self._directory = directory
+        self._chunk = chunk
+        self._encoding = encoding
+        self._size: tuple[int, int] | None = None
+        self._sinks: dict[str, VideoSink] = {}
+        self._hashes: list[str] = []
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for sink in self._sinks.values():
+            sink.__exit__(kind, error, trace)
+
+    def write(self, frame: Frame) -> None:
+        """Take the next frame of the chunk's `out`."""
+        if len(self._hashes) == self._chunk.frames25:
+            raise RenderError(f"{self._name} rendered more than its {self._chunk.frames25} frames")
+        self._check(frame)
+        self._sink(self._part(), (frame.shape[1], frame.shape[0])).write(frame)
+        self._hashes.append(frame_hash(frame))
+
+    def finish(self) -> SegmentFiles:
+        """Complete the files; to be called once, after the last frame."""
+        if len(self._hashes) != self._chunk.frames25 or self._size is None:
+            raise RenderError(f"{self._name} rendered {len(self._hashes)} frames, wanted {self._chunk.frames25}")
+        for sink in self._sinks.values():
+            sink.finish()
+        return SegmentFiles(
+            body=self._path("body"),
+            head=self._path("head") if self._chunk.head else None,
+            tail=self._path("tail") if self._chunk.tail else None,
+            width=self._size[0],
+            height=self._size[1],
+            hashes=tuple(self._hashes),
+        )
+
+    @property
+    def _name(self) -> str:
+        return f"chunk {self._chunk.index}"
+
+    def _part(self) -> str:
+        position = len(self._hashes)
+        if position < self._chunk.head:
+            return "head"
+        return "body" if position < self._chunk.frames25 - self._chunk.tail else "tail"
+
+    def _path(self, part: str) -> Path:
+        return self._directory / ("body.mp4" if part == "body" else f"{part}.mkv")
+
+    def _sink(self, part: str, size: tuple[int, int]) -> VideoSink:
+        if part not in self._sinks:
+            encoding = self._encoding if part == "body" else None
+            self._sinks[part] = VideoSink(self._path(part), size, encoding)
+        return self._sinks[part]
+
+    def _check(self, frame: Frame) -> None:
+        where = f"frame {self._chunk.out[0] + len(self._hashes)} of {self._name}"
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+            raise RenderError(f"{where} is {frame.dtype} {frame.shape}, wanted uint8 (height, width, 3)")
+        size = frame.shape[1], frame.shape[0]
+        if size[0] % 2 or size[1] % 2:
+            raise RenderError(f"{where} is {size[0]}x{size[1]} pixels, wanted even sides: H.264 halves the colour")
+        if self._size is None:
+            self._size = size
+        elif size != self._size:
+            raise RenderError(f"{where} is {size[0]}x{size[1]} pixels, the ones before {self._size[0]}x{self._size[1]}")
+
+
+def _to_bt709(picture: VideoFrame) -> VideoFrame:
+    return picture.reformat(
+        format="yuv420p",
+        dst_colorspace=Colorspace.ITU709,
+        src_color_range=ColorRange.JPEG,
+        dst_color_range=ColorRange.MPEG,
+        interpolation=_TO_YUV,
+        threads=1,
+    )
+
+
+def _to_rgb(picture: VideoFrame) -> Frame:
+    if picture.format.is_rgb:
+        return picture.to_ndarray(format="rgb24")  # type: ignore[return-value]
+    rgb = picture.reformat(
+        format="rgb24",
+        src_colorspace=Colorspace.ITU709,
+        src_color_range=ColorRange.MPEG,
+        dst_color_range=ColorRange.JPEG,
+        interpolation=_TO_RGB,
+        threads=1,
+    )
+    return rgb.to_ndarray()  # type: ignore[return-value]
