@@ -1,0 +1,200 @@
+"""The delivery contract, read back from the finished file alone: what was meant while writing it is not asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import av
+import av.error
+from av.codec.context import ThreadType
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
+
+from engine.errors import ContractError
+from engine.media.aac import AAC_FRAME, AAC_PRIMING, aac_channels, aac_rate
+from engine.media.boxes import top_level_boxes
+from engine.media.resample import resampled_length
+from engine.spec import FRAME_RATE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.stream import VideoStream
+
+    from engine.media.audio import SpeechInfo
+
+
+def check_contract(
+    video: Path, *, frames25: int, size: tuple[int, int], speech: SpeechInfo, seams: Sequence[tuple[int, int]]
+) -> None:
+    """Read a finished video as a stranger would and compare it with what every result must be.
+
+    size: width, height. speech: the source's. seams: frames25 [start, stop) that were crossfaded; they are decoded,
+    the rest is read packet by packet. Raises ContractError listing everything that is wrong.
+    """
+    try:
+        problems = [*_index_problems(video), *_file_problems(video, frames25, size, speech, seams)]
+    except (av.error.FFmpegError, OSError) as error:
+        problems = [f"{video.name} cannot be read: {error}"]
+    if problems:
+        raise ContractError(problems)
+
+
+@dataclass
+class _Packets:
+    """What one pass over the file's packets leaves behind: a few numbers, however long the file."""
+
+    count: int = 0
+    first: Fraction | None = None
+    stop: Fraction = Fraction(0)
+    uneven: list[int] = field(default_factory=list)
+    keys: set[int] = field(default_factory=set)
+
+    def add(self, packet: Packet[Any], step: Fraction) -> None:
+        """Note a packet, in seconds; `step` is what one lasts."""
+        time = Fraction(packet.pts or 0) * packet.time_base
+        if self.first is None:
+            self.first = time
+        elif time != self.stop and len(self.uneven) < 3:
+            self.uneven.append(self.count)
+        if packet.is_keyframe:
+            self.keys.add(self.count)
+        self.count += 1
+        self.stop = time + step
+
+
+def _index_problems(video: Path) -> Iterator[str]:
+    boxes = list(top_level_boxes(video))
+    if "moov" not in boxes or "mdat" not in boxes or boxes.index("moov") > boxes.index("mdat"):
+        yield f"the file's boxes are {', '.join(boxes)}, wanted moov before mdat so that it plays while it loads"
+
+
+def _file_problems(
+    video: Path, frames25: int, size: tuple[int, int], speech: SpeechInfo, seams: Sequence[tuple[int, int]]
+) -> Iterator[str]:
+    with av.open(str(video), "r") as file:
+        kinds = [stream.type for stream in file.streams]
+        if sorted(kinds) != ["audio", "video"]:
+            yield f"the streams are {', '.join(kinds) or 'none'}, wanted one video and one audio"
+            return
+        pictures, sound = file.streams.video[0], file.streams.audio[0]
+        yield from _picture_format_problems(pictures, size)
+        yield from _sound_format_problems(sound, speech)
+        pictures_read, sound_read = _read_packets(file)
+        yield from _picture_problems(pictures_read, frames25, seams)
+        yield from _sound_problems(sound_read, sound, speech)
+        yield from _seam_problems(file, frames25, seams)
+
+
+def _picture_format_problems(stream: VideoStream, size: tuple[int, int]) -> Iterator[str]:
+    context = stream.codec_context
+    found: dict[str, tuple[object, object]] = {
+        "video codec": (context.name, "h264"),
+        "pixel format": (context.pix_fmt, "yuv420p"),
+        "picture size": ((context.width, context.height), size),
+        "colour range": (context.color_range, ColorRange.MPEG),
+        "colour matrix": (context.colorspace, Colorspace.ITU709),
+        "colour primaries": (context.color_primaries, ColorPrimaries.BT709),
+        "colour transfer": (context.color_trc, ColorTrc.BT709),
+    }
+    yield from _differences(found)
+
+
+def _sound_format_problems(stream: AudioStream, speech: SpeechInfo) -> Iterator[str]:
+    context = stream.codec_context
+    found: dict[str, tuple[object, object]] = {
+        "audio codec": (context.name, "aac"),
+        "audio rate": (context.sample_rate, aac_rate(speech.rate)),
+        "audio channels": (context.channels, aac_channels(speech.channels)),
+    }
+    yield from _differences(found)
+
+
+def _differences(found: dict[str, tuple[object, object]]) -> Iterator[str]:
+    for what, (value, wanted) in found.items():
+        if value != wanted:
+            yield f"{what} is {_plain(value)}, wanted {_plain(wanted)}"
+
+
+def _plain(value: object) -> str:
+    return f"{value[0]}x{value[1]}" if isinstance(value, tuple) else str(value)
+
+
+def _read_packets(file: InputContainer) -> tuple[_Packets, _Packets]:
+    pictures, sound = _Packets(), _Packets()
+    audio_frame = Fraction(AAC_FRAME, file.streams.audio[0].codec_context.sample_rate)
+    for packet in file.demux():
+        if packet.dts is None:
+            continue  # the demuxer's end mark
+        if packet.stream.type == "video":
+            pictures.add(packet, Fraction(1, FRAME_RATE))
+        else:
+            sound.add(packet, audio_frame)
+    return pictures, sound
+
+
+def _picture_problems(read: _Packets, frames25: int, seams: Sequence[tuple[int, int]]) -> Iterator[str]:
+    if read.count != frames25:
+        yield f"the video has {read.count} frames, wanted {frames25}"
+    if read.first != 0:
+        yield f"the first frame is shown at {_seconds(read.first)}, wanted 0 s"
+    if read.uneven:
+        yield f"frames {_listed(read.uneven)} do not follow the one before by 1/{FRAME_RATE} s"
+    joins = {0, *(edge for seam in seams for edge in seam)}
+    if missing := sorted(joins - read.keys):
+        yield f"frames {_listed(missing)} begin a joined part and are no key frames"
+
+
+def _sound_problems(read: _Packets, stream: AudioStream, speech: SpeechInfo) -> Iterator[str]:
+    rate = stream.codec_context.sample_rate
+    priming = Fraction(AAC_PRIMING, rate)
+    if read.first != -priming:
+        late = float((read.first or 0) + priming) * 1000
+        yield f"the speech starts {late:.1f} ms late, wanted an edit list that hides {AAC_PRIMING} samples of priming"
+    if read.uneven:
+        yield f"audio packets {_listed(read.uneven)} do not follow the one before by {AAC_FRAME} samples"
+    wanted = resampled_length(speech.samples, speech.rate, rate)
+    decoded = read.count * AAC_FRAME - AAC_PRIMING
+    if not wanted <= decoded < wanted + AAC_FRAME:
+        yield f"the speech decodes to {decoded} samples, wanted {wanted} and less than {AAC_FRAME} more"
+
+
+def _seam_problems(file: InputContainer, frames25: int, seams: Sequence[tuple[int, int]]) -> Iterator[str]:
+    stream = file.streams.video[0]
+    # by itself the decoder paints over what it cannot read; one thread, for a seam is a few frames
+    stream.codec_context.options = {"err_detect": "explode"}
+    stream.codec_context.thread_type = ThreadType.NONE
+    for start, stop in seams:
+        wanted = set(range(start, stop + (stop < frames25)))  # and the frame behind it, of the next body
+        try:
+            missing = wanted - _decoded_from(file, stream, start, max(wanted))
+        except av.error.FFmpegError as error:
+            yield f"the seam at frames {start} to {stop} cannot be decoded: {error.strerror}"
+            continue
+        if missing:
+            yield f"the seam at frames {start} to {stop} decodes without frames {_listed(sorted(missing))}"
+
+
+def _decoded_from(file: InputContainer, stream: VideoStream, start: int, last: int) -> set[int]:
+    """Which frames25 come out when a player jumps to `start` and plays to `last`."""
+    base = stream.time_base or Fraction(1)
+    file.seek(int(Fraction(start, FRAME_RATE) / base), stream=stream)
+    seen: set[int] = set()
+    for picture in file.decode(stream):
+        seen.add(round(Fraction(picture.pts or 0) * (picture.time_base or base) * FRAME_RATE))
+        if last in seen:
+            break
+    return seen
+
+
+def _seconds(value: Fraction | None) -> str:
+    return "no time" if value is None else f"{float(value):.4f} s"
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(str(number) for number in numbers[:5]) + (" and more" if len(numbers) > 5 else "")
