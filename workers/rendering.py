@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-VIDEO_TYPES = {".mp4": "video/mp4", ".mkv": "video/x-matroska"}
-
 
 def render(worker: SlotWorker, job: str, index: int) -> None:
     """Render a chunk, publish its segment under this attempt's own key, and record it."""
@@ -70,15 +68,19 @@ def _draw(worker: SlotWorker, request: JobRequest, plan: Plan, chunk: ChunkSpec,
     with SegmentWriter(attempt.folder, chunk, Encoding()) as writer:
         for frame in renderer.render(chunk, features, attempt.heartbeat.beat):
             writer.write(frame)
-    return writer.files
+        return writer.finish()
 
 
 def _publish(worker: SlotWorker, request: JobRequest, chunk: ChunkSpec, attempt: Attempt, files: SegmentFiles) -> None:
     job, number = request.id, attempt.lease.attempt
-    for path in filter(None, (files.body, files.head, files.tail)):
-        worker.storage.put_file(
-            keys.segment(job, chunk.index, number, path.name), path, content_type=VIDEO_TYPES[path.suffix]
-        )
+    parts: tuple[tuple[keys.SegmentFile, Path | None, str], ...] = (
+        ("body.mp4", files.body, "video/mp4"),
+        ("head.mkv", files.head, "video/x-matroska"),
+        ("tail.mkv", files.tail, "video/x-matroska"),
+    )
+    for name, path, content_type in parts:
+        if path is not None:
+            worker.storage.put_file(keys.segment(job, chunk.index, number, name), path, content_type=content_type)
     segment = {
         "version": 1,
         "job": job,

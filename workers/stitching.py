@@ -111,8 +111,11 @@ class Segments:
     def _fetch(self, chunk: ChunkSpec, attempt: str, folder: Path) -> SegmentFiles:
         storage, job = self._worker.storage, self._request.id
         facts = storage.get_json(keys.segment(job, chunk.index, attempt, "segment.json"))
-        names = ["body.mp4", *(["head.mkv"] if chunk.head else []), *(["tail.mkv"] if chunk.tail else [])]
-        paths = {name: folder / name for name in names}
+        paths: dict[keys.SegmentFile, Path] = {"body.mp4": folder / "body.mp4"}
+        if chunk.head:
+            paths["head.mkv"] = folder / "head.mkv"
+        if chunk.tail:
+            paths["tail.mkv"] = folder / "tail.mkv"
         for name, path in paths.items():
             storage.get_file(keys.segment(job, chunk.index, attempt, name), path)
         self.accepted.append(

@@ -1,0 +1,232 @@
+"""The books keep their promises, on a real Redis."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from farm.errors import BooksUnreachableError, NotAllowedError, NotFoundError
+from farm.jobs import views
+from farm.jobs.model import PLAN, STITCH, JobState, UnitState
+from farm.jobs.store import AttemptFailure, Books, Lease, Recorded, Refused
+from farm.messages import PLAN_JOB, STITCH_JOB
+from farm.settings import Settings
+from tests.conftest import wait_until
+
+if TYPE_CHECKING:
+    from tests.farm.jobs.conftest import Desk
+
+
+def test_one_of_many_claims_wins(desk: Desk) -> None:
+    job = desk.planned()
+
+    def claim(number: int) -> Lease | Refused:
+        return desk.books.claim(job, "0", slot=f"slot{number}", suffix=f"s{number}", lease_seconds=60)
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(claim, range(64)))
+    assert sum(isinstance(answer, Lease) for answer in answers) == 1
+
+
+def test_only_the_current_attempt_can_record_a_chunk(desk: Desk) -> None:
+    job = desk.planned()
+    stale = desk.claim(job, 0, seconds=0.01)
+    wait_until(lambda: desk.books.sweep().expired, what="lease expired")
+    current = desk.claim(job, 0)
+    assert desk.books.record(stale) is Recorded.STALE
+    assert desk.books.renew(stale, percent=50, lease_seconds=60) == "lost"
+    assert desk.books.record(current) is Recorded.DONE
+    assert desk.books.record(current) is Recorded.DONE, "recording again after a lost answer is harmless"
+    assert views.job_view(desk.books, job).chunks[0].state is UnitState.DONE
+
+
+def test_the_last_chunk_makes_the_stitch_due_exactly_once(desk: Desk) -> None:
+    job = desk.planned(chunks=54)
+    leases = [desk.claim(job, chunk) for chunk in range(54)]
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(desk.books.record, leases * 16))
+    assert answers.count(Recorded.LAST) == 1
+    assert Recorded.STALE not in answers
+    assert desk.books.client.zrange("farm:outbox", 0, -1) == [f"stitch/{job}"]
+    assert views.job_view(desk.books, job).state is JobState.STITCHING
+
+
+def test_a_lease_that_runs_out_is_one_attempt_with_its_reason(desk: Desk) -> None:
+    job = desk.planned(attempts=2)
+    for _ in range(2):
+        desk.claim(job, 1, slot="gpu7", seconds=0.01)
+        wait_until(lambda: desk.books.sweep().expired, what="lease expired")
+    view = views.job_view(desk.books, job)
+    lost = [attempt for attempt in view.attempts if attempt.unit == "1"]
+    assert [attempt.outcome for attempt in lost] == ["lost", "lost"]
+    assert view.state is JobState.FAILED
+    assert view.error is not None
+    assert view.error.code == "lease_expired"
+    assert view.error.message.startswith("chunk 1 failed 2 times, at last: no sign of life from gpu7")
+
+
+def test_a_renewed_lease_does_not_run_out(desk: Desk) -> None:
+    job = desk.planned()
+    lease = desk.claim(job, 0, seconds=0.2)
+    deadline = time.monotonic() + 0.6
+    while time.monotonic() < deadline:
+        assert desk.books.renew(lease, percent=10, lease_seconds=0.2) == "go on"
+        assert desk.books.sweep().expired == 0
+
+
+def test_an_outage_burns_no_attempt_and_waits_before_the_next(desk: Desk) -> None:
+    job = desk.planned(chunks=1, attempts=1)
+    desk.slot("a")
+    outage = AttemptFailure(code="unreachable", message="storage does not answer", burn=False, delay_seconds=0.3)
+    assert desk.books.fail(desk.claim(job, 0), outage)
+    assert desk.sent() == {}
+    wait_until(lambda: desk.books.sweep() and desk.sent() == {"a": (job, 0)}, what="chunk sent again")
+
+
+def test_a_permanent_failure_fails_the_job_at_once_in_its_own_words(desk: Desk) -> None:
+    job = desk.planned()
+    assert desk.books.fail(
+        desk.claim(job, 2), AttemptFailure(code="bad_portrait", message="no face found", permanent=True)
+    )
+    view = views.job_view(desk.books, job)
+    assert (view.state, view.error and view.error.message) == (JobState.FAILED, "no face found")
+
+
+def test_a_new_process_under_a_slots_name_means_that_the_old_one_is_dead(desk: Desk) -> None:
+    job = desk.planned()
+    desk.slot("a", pid=1)
+    desk.claim(job, 0, slot="a")
+    desk.slot("a", pid=2)
+    view = views.job_view(desk.books, job)
+    assert view.chunks[0].state is UnitState.WAITING
+    assert view.attempts[-1].reason == "the process of a died"
+    assert views.slot_views(desk.books)[0].loads == 2
+
+
+@pytest.mark.parametrize("ended", ["failed", "cancelled"])
+def test_the_same_token_is_the_same_job_unless_that_one_failed_or_was_cancelled(desk: Desk, ended: str) -> None:
+    first = desk.job()
+    fields = views.job_fields(desk.books, first)
+    assert desk.books.enter("20260101-000000-zzzzzz", fields["token"], fields) == (first, False)
+    if ended == "cancelled":
+        desk.books.decide(first, "cancel", who="ann")
+    else:
+        desk.books.fail(desk.claim(first, PLAN), AttemptFailure(code="bad_speech", message="no", permanent=True))
+    assert desk.books.enter("20260101-000000-zzzzzz", fields["token"], fields) == ("20260101-000000-zzzzzz", True)
+
+
+def test_cancelling_stops_what_renders_and_takes_back_what_was_sent(desk: Desk) -> None:
+    job = desk.planned()
+    lease = desk.claim(job, 0)
+    desk.slot("a")
+    assert desk.sent() == {"a": (job, 1)}
+    desk.books.decide(job, "cancel", who="ann")
+    assert desk.books.renew(lease, percent=1, lease_seconds=60) == "cancelled"
+    assert desk.books.record(lease) is Recorded.STALE
+    assert isinstance(desk.books.claim(job, "1", slot="a", suffix="s", lease_seconds=60), Refused)
+    assert desk.sent() == {}
+    with pytest.raises(NotAllowedError, match="job is cancelled"):
+        desk.books.decide(job, "pause", who="ann")
+
+
+def test_retrying_keeps_finished_chunks_and_forgets_burnt_attempts(desk: Desk) -> None:
+    job = desk.planned(attempts=1)
+    desk.books.record(desk.claim(job, 0))
+    desk.books.fail(desk.claim(job, 1), AttemptFailure(code="crash", message="boom"))
+    assert views.job_view(desk.books, job).state is JobState.FAILED
+    desk.books.decide(job, "retry", who="ann")
+    view = views.job_view(desk.books, job)
+    assert (view.state, view.error) == (JobState.QUEUED, None)
+    assert [chunk.state for chunk in view.chunks] == ["done", "waiting", "waiting"]
+    desk.books.record(desk.claim(job, 1))
+    assert desk.books.record(desk.claim(job, 2)) is Recorded.LAST
+
+
+def test_retrying_a_cancelled_job_while_its_chunk_still_renders_makes_that_attempt_stale(desk: Desk) -> None:
+    job = desk.planned()
+    lease = desk.claim(job, 0)
+    desk.books.decide(job, "cancel", who="ann")
+    desk.books.decide(job, "retry", who="ann")
+    assert desk.books.renew(lease, percent=9, lease_seconds=60) == "lost"
+    assert desk.claim(job, 0).attempt == "2-abcd"
+
+
+def test_pausing_hands_back_what_renders_and_resuming_goes_on(desk: Desk) -> None:
+    job = desk.planned(chunks=1, attempts=1)
+    desk.slot("a")
+    lease = desk.claim(job, 0, slot="a")
+    desk.books.decide(job, "pause", who="ann")
+    assert desk.books.renew(lease, percent=1, lease_seconds=60) == "paused"
+    desk.books.fail(lease, AttemptFailure(code="paused", message="stopped", outcome="paused", burn=False))
+    assert desk.sent() == {}
+    desk.books.decide(job, "resume", who="ann")
+    assert desk.sent() == {"a": (job, 0)}
+
+
+def test_a_draining_slot_hands_back_and_gets_nothing_more(desk: Desk) -> None:
+    job = desk.planned()
+    desk.slot("a")
+    lease = desk.claim(job, 0, slot="a")
+    desk.books.report_slot("a", {"state": "draining"})
+    assert desk.books.renew(lease, percent=1, lease_seconds=60) == "draining"
+    assert desk.sent() == {}
+
+
+def test_a_stitch_that_was_not_rung_for_is_rung_for_by_the_sweeper(desk: Desk) -> None:
+    job = desk.planned(chunks=1)
+    desk.books.record(desk.claim(job, 0))
+    desk.books.client.zadd("farm:outbox", {f"stitch/{job}": 0})
+    due = desk.books.sweep().due
+    assert [(message.task, message.job) for message in due] == [(STITCH_JOB, job)]
+    assert desk.books.sweep().due == (), "rung once, then given time"
+    assert desk.books.stitched(desk.claim(job, STITCH), version=1, result="key", digest="d")
+    desk.books.client.zadd("farm:outbox", {f"plan/{desk.job()}": 0})
+    assert [message.task for message in desk.books.sweep().due] == [PLAN_JOB]
+    view = views.job_view(desk.books, job)
+    assert (view.state, view.versions, view.result, view.percent) == (JobState.DONE, (1,), "key", 100)
+
+
+def test_a_message_that_got_lost_on_its_way_to_a_slot_is_sent_again(desk: Desk) -> None:
+    job = desk.planned(chunks=1)
+    desk.slot("a")
+    assert desk.sent() == {"a": (job, 0)}
+    assert desk.sent() == {}
+    desk.books.client.zadd("farm:sent", {f"{job}/0": 0})
+    assert desk.books.sweep().unsent == 1
+    assert desk.sent() == {"a": (job, 0)}
+
+
+def test_every_move_of_a_job_is_in_its_history_with_time_and_doer(desk: Desk) -> None:
+    job = desk.planned(chunks=1)
+    desk.books.record(desk.claim(job, 0, slot="gpu0"))
+    desk.books.stitched(desk.claim(job, STITCH, slot="cpu"), version=1, result="key", digest="d")
+    history = views.events(desk.books, job)
+    assert [event.what for event in history] == [
+        "submitted",
+        "attempt started",
+        "queued",
+        "attempt started",
+        "rendering",
+        "chunk done",
+        "stitching",
+        "attempt started",
+        "done",
+    ]
+    assert [event.at for event in history] == sorted(event.at for event in history)
+    assert history[0].who == "ann"
+    assert history[5].who == "gpu0"
+
+
+def test_an_unknown_job_is_named(desk: Desk) -> None:
+    with pytest.raises(NotFoundError, match="'20260101-000000-nobody' is not in the books"):
+        desk.books.decide("20260101-000000-nobody", "cancel", who="ann")
+
+
+def test_a_redis_that_does_not_answer_is_named_without_its_password(desk: Desk) -> None:
+    books = Books.connect(Settings(redis_url="redis://:topsecret@127.0.0.1:1/0"))
+    with pytest.raises(BooksUnreachableError, match=r"127\.0\.0\.1:1") as caught:
+        books.dispatch()
+    assert "topsecret" not in str(caught.value)
