@@ -1,0 +1,50 @@
+"""Bringing a job's video to a file, for `farm job fetch` and `farm submit --output`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+from farm.cli.screen import console
+from farm.errors import NotAllowedError, NotFoundError
+
+if TYPE_CHECKING:
+    from farm import Job
+
+
+def writable(path: Path) -> Path:
+    """The path, if a file can be written there: asked before hours are spent on rendering it."""
+    folder = path.absolute().parent
+    if path.is_dir():
+        raise NotAllowedError(f"{path} is a folder, wanted the name of a file")
+    if not folder.is_dir():
+        raise NotFoundError(f"{path} cannot be written: there is no folder {folder}")
+    if not os.access(folder, os.W_OK):
+        raise NotAllowedError(f"{path} cannot be written: folder {folder} is not writable")
+    return path
+
+
+def transfer_bar() -> Progress:
+    """A bar on stderr for bytes that go to or come from storage; nothing where nobody watches."""
+    screen = console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        console=screen,
+        transient=True,
+        disable=not screen.is_terminal,
+    )
+
+
+def download(job: Job, path: Path, *, quiet: bool) -> None:
+    """Write a job's video to `path`."""
+    if quiet:
+        job.fetch(path)
+        return
+    with transfer_bar() as progress:
+        task = progress.add_task(f"fetching {path.name}", total=1.0)
+        job.fetch(path, on_progress=lambda share: progress.update(task, completed=share))

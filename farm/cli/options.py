@@ -1,0 +1,76 @@
+"""Options and arguments that several commands share, and how the shell completes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from farm.errors import FarmError
+
+A_JOB = "20261122-181530-k3f9ab"
+"""What a job's id looks like, for examples."""
+
+
+def nearest_dir(ctx: typer.Context, value: Path | None) -> Path | None:
+    """--dir may stand before the command or behind it; the one behind wins."""
+    return value if value is not None else ctx.find_root().params.get("folder")
+
+
+def complete_job(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Ids of the newest jobs in the books, with name and state."""
+    from farm import Farm
+
+    try:
+        with Farm.from_settings(dir=nearest_dir(ctx, ctx.params.get("folder"))) as farm:
+            views = farm.jobs(limit=100)
+    except FarmError:  # pressing Tab is no place for an error: the command itself will print it
+        return []
+    return [(view.id, f"{view.name}, {view.state}") for view in views if view.id.startswith(incomplete)]
+
+
+def complete_renderer(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Renderers that the farm's slots have declared; without an answer, those of the settings."""
+    from farm import Farm
+    from farm.settings import Settings
+
+    names: set[str] = set()
+    try:
+        settings = Settings.load({"dir": nearest_dir(ctx, ctx.params.get("folder"))})
+        names.update(declaration.partition("=")[0] for declaration in settings.renderers)
+        with Farm.from_settings(settings) as farm:
+            names.update(name for slot in farm.slots() for name in slot.renderers)
+    except FarmError:  # as above: what is known is still worth offering
+        pass
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+def complete_framing(incomplete: str) -> list[str]:
+    from engine.spec import FRAMINGS
+
+    return [framing for framing in FRAMINGS if framing.startswith(incomplete)]
+
+
+Dir = Annotated[
+    Path | None,
+    typer.Option(
+        "--dir",
+        metavar="FOLDER",
+        callback=nearest_dir,
+        show_default=False,
+        help="Folder of the farm, whose farm.toml is read. Default: FARM_DIR, else .farm",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", metavar="", help="Print JSON, one value a line; errors too, on stderr.")]
+JobId = Annotated[
+    str,
+    typer.Argument(
+        metavar="JOB", autocompletion=complete_job, show_default=False, help="Id of the job (Tab completes it)."
+    ),
+]
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help, in Markdown."""
+    return "\n".join(["Examples:", "", "```", *lines, "```"])

@@ -1,0 +1,182 @@
+"""How jobs, slots and history look on a terminal: values in, rich renderables out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from engine.spec import FRAME_RATE
+from farm.cli.chunkmap import ChunkMap, bar, counted
+from farm.jobs.model import PLAN, STITCH, AttemptView, Event, JobState, JobView, SlotView
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rich.console import Console, ConsoleOptions, RenderableType
+
+STATE_STYLES = {
+    JobState.DONE: "green",
+    JobState.FAILED: "bold red",
+    JobState.CANCELLED: "yellow",
+    JobState.RENDERING: "cyan",
+    JobState.STITCHING: "cyan",
+}
+
+
+def duration(seconds: float) -> str:
+    """A length of time as people say it: '42 s', '3 min 05 s', '2 h 07 min'."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def moment(at: float) -> str:
+    """Local date and time."""
+    return datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def clock(frames25: int) -> str:
+    """A video's length as a player shows it."""
+    seconds = frames25 // FRAME_RATE
+    return f"{seconds // 3600}:{seconds % 3600 // 60:02}:{seconds % 60:02}"
+
+
+def plain(text: str) -> str:
+    """A name that someone else chose, without characters that could drive the terminal."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+def state_words(view: JobView) -> str:
+    """The state, its flags, and what it waits for: 'rendering, paused'."""
+    flags = [flag for flag, raised in (("paused", view.paused), ("needs review", view.needs_review)) if raised]
+    return ", ".join([str(view.state), *flags])
+
+
+def time_left(view: JobView) -> str:
+    """'about 3 min 05 s left', or the time it took."""
+    if view.state.ended:
+        return f"in {duration(view.ended - view.submitted)}" if view.ended is not None else ""
+    return "time left not known yet" if view.seconds_left is None else f"about {duration(view.seconds_left)} left"
+
+
+def headline(view: JobView) -> str:
+    """A job in one line, for pipes and logs: state, percent, chunks, time left."""
+    parts = [f"{view.id}  {state_words(view)}  {view.percent:.0f} %"]
+    if view.chunks:
+        parts.append(f"chunks: {counted(view.chunks)}")
+    if view.state.ended or view.seconds_left is not None:
+        parts.append(time_left(view))
+    return "  ".join(parts)
+
+
+@dataclass(frozen=True)
+class JobCard:
+    """All of one job: facts, progress, chunk map, what failed."""
+
+    view: JobView
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        view = self.view
+        style = STATE_STYLES.get(view.state, "")
+        yield Text.assemble((plain(view.name), "bold"), "  ", (state_words(view), style))
+        width = max(10, min(60, options.max_width - 40))
+        yield Text.assemble(
+            (bar(view.percent / 100, width, ascii_only=options.ascii_only), style),
+            f" {view.percent:.0f} %  ",
+            (time_left(view), "dim"),
+        )
+        yield _facts(view)
+        if view.chunks:
+            yield Text("")
+            yield ChunkMap(view.chunks, _reasons(view.attempts))
+        for unit in (PLAN, STITCH):
+            for attempt in view.attempts:
+                if attempt.unit == unit and attempt.reason:
+                    yield Text(f"{unit}, attempt {attempt.number} on {attempt.slot}: {attempt.reason}")
+        for warning in view.warnings:
+            yield Text(f"Warning: {warning}", style="yellow")
+        if view.error:
+            yield Text(f"{view.error.message} ({view.error.code})", style="bold red")
+
+
+def _facts(view: JobView) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("job", view.id)
+    table.add_row("owner", f"{plain(view.owner)}, renderer {view.renderer}, priority {view.priority}")
+    table.add_row("submitted", moment(view.submitted))
+    if view.frames25 is not None:
+        table.add_row("length", f"{clock(view.frames25)} ({view.frames25} frames)")
+    if view.chunks:
+        table.add_row("chunks", f"{len(view.chunks)}: {counted(view.chunks)}")
+    if view.result:
+        table.add_row("result", f"{view.result} (version {view.versions[-1]})" if view.versions else view.result)
+    if view.digest:
+        table.add_row("digest", view.digest)
+    return table
+
+
+def _reasons(attempts: Sequence[AttemptView]) -> dict[int, str]:
+    return {int(attempt.unit): attempt.reason for attempt in attempts if attempt.unit.isdecimal() and attempt.reason}
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
+    for number, column in enumerate(columns):
+        table.add_column(column, no_wrap=number == 0, overflow="fold")
+    return table
+
+
+def job_table(views: Sequence[JobView]) -> Table:
+    """Jobs, a row each."""
+    table = _table("job", "name", "owner", "state", "done", "chunks", "left", "submitted")
+    for view in views:
+        finished = sum(chunk.state == "done" for chunk in view.chunks)
+        table.add_row(
+            view.id,
+            plain(view.name),
+            plain(view.owner),
+            Text(state_words(view), style=STATE_STYLES.get(view.state, "")),
+            f"{view.percent:.0f} %",
+            f"{finished}/{len(view.chunks)}" if view.chunks else "",
+            "" if view.seconds_left is None or view.state.ended else duration(view.seconds_left),
+            moment(view.submitted),
+        )
+    return table
+
+
+def slot_table(slots: Sequence[SlotView]) -> Table:
+    """Slots, a row each, with what they have in hand and when they last reported."""
+    table = _table("slot", "state", "in hand", "device", "renderers", "loads", "seen", "process")
+    now = time.time()
+    for slot in slots:
+        in_hand = "" if slot.job is None else f"{slot.job} chunk {slot.chunk}"
+        table.add_row(
+            slot.name,
+            Text(slot.state, style={"busy": "cyan", "idle": "green", "lost": "bold red"}.get(slot.state, "")),
+            in_hand,
+            slot.device,
+            ", ".join(slot.renderers),
+            f"{slot.loads} ({slot.load_seconds:.1f} s)",
+            f"{duration(max(0.0, now - slot.seen))} ago",
+            f"{slot.pid} on {slot.host}",
+        )
+    return table
+
+
+def event_table(events: Sequence[Event]) -> Table:
+    """A job's history, oldest first."""
+    table = _table("when", "what", "who", "detail")
+    for event in events:
+        table.add_row(moment(event.at), event.what, plain(event.who), plain(event.detail))
+    return table

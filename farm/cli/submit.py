@@ -1,0 +1,229 @@
+"""`farm submit`: a portrait and a speech become a job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from engine.spec import BLURRY_BELOW_STEPS, FRAMINGS, RANGES, RenderSpec
+from farm.cli.fetch import download, transfer_bar, writable
+from farm.cli.follow import follow, wait_silently
+from farm.cli.options import Dir, Json, complete_framing, complete_renderer, examples
+from farm.cli.screen import note, say, say_json
+from farm.jobs.model import DEFAULT_PRIORITY, PRIORITIES
+
+if TYPE_CHECKING:
+    from farm import Farm, Job
+
+LOOK, ORDER = "What it looks like", "How it is rendered"
+
+
+def submit(
+    portrait: Annotated[
+        str,
+        typer.Argument(metavar="PORTRAIT", show_default=False, help="Photo with one face: a file or s3://bucket/key."),
+    ],
+    speech: Annotated[
+        str,
+        typer.Argument(
+            metavar="SPEECH", show_default=False, help="Recorded speech, audio or video: a file or s3://bucket/key."
+        ),
+    ],
+    name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", show_default=False, help="What people call the job. Default: the speech's file name."
+        ),
+    ] = None,
+    owner: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            show_default=False,
+            help="Who it is for; owners share the farm fairly. Default: setting owner.",
+        ),
+    ] = None,
+    renderer: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            autocompletion=complete_renderer,
+            rich_help_panel=LOOK,
+            help="What turns speech into frames: preview, sonic.",
+        ),
+    ] = RenderSpec.renderer,
+    seed: Annotated[
+        int,
+        typer.Option(metavar="N", rich_help_panel=LOOK, help="Start of all chance, 0 or more: same seed, same frames."),
+    ] = RenderSpec.seed,
+    steps: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            rich_help_panel=LOOK,
+            help=f"Denoising steps, {RANGES['steps']}; below {BLURRY_BELOW_STEPS} is blurry.",
+        ),
+    ] = RenderSpec.steps,
+    dynamic_scale: Annotated[
+        float,
+        typer.Option(
+            metavar="X", rich_help_panel=LOOK, help=f"Gain from speech to mouth, factor {RANGES['dynamic_scale']}."
+        ),
+    ] = RenderSpec.dynamic_scale,
+    motion_scale: Annotated[
+        float,
+        typer.Option(
+            metavar="X", rich_help_panel=LOOK, help=f"Amplitude of mouth and head, factor {RANGES['motion_scale']}."
+        ),
+    ] = RenderSpec.motion_scale,
+    expand_ratio: Annotated[
+        float,
+        typer.Option(
+            metavar="X",
+            rich_help_panel=LOOK,
+            help=f"How far the face box grows before a face crop, share {RANGES['expand_ratio']}.",
+        ),
+    ] = RenderSpec.expand_ratio,
+    min_resolution: Annotated[
+        int,
+        typer.Option(
+            metavar="PIXELS",
+            rich_help_panel=LOOK,
+            help=f"Pixels of the video's shorter side, {RANGES['min_resolution']}.",
+        ),
+    ] = RenderSpec.min_resolution,
+    framing: Annotated[
+        str,
+        typer.Option(
+            metavar="|".join(FRAMINGS),
+            autocompletion=complete_framing,
+            rich_help_panel=LOOK,
+            help="The whole photo, or a square around the face.",
+        ),
+    ] = RenderSpec.framing,
+    priority: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=PRIORITIES.start,
+            max=PRIORITIES.stop - 1,
+            rich_help_panel=ORDER,
+            help=f"{PRIORITIES.start} (served first) to {PRIORITIES.stop - 1} (last).",
+        ),
+    ] = DEFAULT_PRIORITY,
+    duration: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            rich_help_panel=ORDER,
+            show_default=False,
+            help="Refuse the job unless the speech lasts this long, to a frame (0.04 s). Default: not asked.",
+        ),
+    ] = None,
+    chunk_seconds: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            rich_help_panel=ORDER,
+            show_default=False,
+            help="Seconds of video in a chunk, about. Default: setting chunk_seconds.",
+        ),
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            rich_help_panel=ORDER,
+            show_default=False,
+            help="Submits with one token are one job. Default: same owner, inputs and settings are.",
+        ),
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", metavar="", help="Stay until the job ends. Ctrl-C ends the waiting, not the job.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", show_default=False, help="Wait, then write the video here."),
+    ] = None,
+    as_json: Json = False,
+    folder: Dir = None,
+) -> None:
+    """Turn a PORTRAIT and a SPEECH into a talking-head video.
+
+    Both are checked first; what is refused leaves nothing behind. Prints the job's id, which `farm job` takes.
+    """
+    from farm import Farm
+
+    if output is not None:
+        writable(output)
+    wanted: dict[str, Any] = {
+        "name": name,
+        "owner": owner,
+        "priority": priority,
+        "duration": duration,
+        "chunk_seconds": chunk_seconds,
+        "token": token,
+        "renderer": renderer,
+        "seed": seed,
+        "steps": steps,
+        "dynamic_scale": dynamic_scale,
+        "motion_scale": motion_scale,
+        "expand_ratio": expand_ratio,
+        "min_resolution": min_resolution,
+        "framing": framing,
+    }
+    with Farm.from_settings(dir=folder) as farm:
+        job = _submitted(farm, portrait, speech, wanted, quiet=as_json)
+        if not as_json:
+            _announce(job)
+        try:
+            if wait or output is not None:
+                _finish(job, output, as_json=as_json, folder=folder)
+        finally:
+            if as_json:
+                extra = {"output": str(output)} if output is not None else {}
+                say_json({**job.view().to_dict(), "created": job.created, **extra})
+
+
+def _submitted(farm: Farm, portrait: str, speech: str, wanted: dict[str, Any], *, quiet: bool) -> Job:
+    if quiet:
+        return farm.submit(portrait, speech, **wanted)
+    with transfer_bar() as progress:
+        tasks: dict[str, Any] = {}
+
+        def show(what: str, share: float) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what, total=1.0)
+            progress.update(tasks[what], completed=share)
+
+        return farm.submit(portrait, speech, on_progress=show, **wanted)
+
+
+def _announce(job: Job) -> None:
+    for warning in job.warnings:
+        note(f"Warning: {warning}")
+    say(f"Job {job.id} submitted." if job.created else f"Job {job.id} is the same and was there already.")
+
+
+def _finish(job: Job, output: Path | None, *, as_json: bool, folder: Path | None) -> None:
+    if as_json:
+        wait_silently(job, folder=folder)
+    else:
+        follow(job, as_json=False, folder=folder)
+    if output is not None:
+        download(job, output, quiet=as_json)
+        if not as_json:
+            say(f"{output} written, {output.stat().st_size / 1e6:.1f} MB")
+
+
+EXAMPLES = examples(
+    "farm submit ada.jpg algebra-03.wav",
+    "farm submit ada.jpg algebra-03.wav --renderer sonic --steps 25 --wait --output algebra-03.mp4",
+    "farm submit s3://lessons/ada.jpg s3://lessons/03.m4a --owner school-7 --priority 2 --json",
+)
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog=EXAMPLES)(submit)
