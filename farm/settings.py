@@ -6,16 +6,19 @@ Every setting `name` is the environment variable FARM_NAME and the key `name` of
 from __future__ import annotations
 
 import os
+import re
 import tomllib
-from collections.abc import Mapping
 from getpass import getuser
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
 from farm.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 TOML_NAME = "farm.toml"
 DEFAULT_DIR = Path(".farm")
@@ -47,13 +50,17 @@ class Settings(BaseModel):
     )
 
     s3_endpoint: str | None = Field(None, description="URL of an S3-compatible server; empty means Amazon S3")
-    s3_bucket: str = Field("sonic-farm", min_length=3, max_length=63, description="bucket for inputs, segments and results")
+    s3_bucket: str = Field(
+        "sonic-farm", min_length=3, max_length=63, description="bucket for inputs, segments and results"
+    )
     s3_prefix: str = Field("", description="put before every key, so that a bucket can be shared")
     s3_region: str = Field("us-east-1", description="region to sign requests for")
     s3_access_key: str | None = Field(
         None, description="access key; empty leaves it to boto3's own chain (profile, role)", json_schema_extra=SECRET
     )
-    s3_secret_key: str | None = Field(None, description="secret key that belongs to the access key", json_schema_extra=SECRET)
+    s3_secret_key: str | None = Field(
+        None, description="secret key that belongs to the access key", json_schema_extra=SECRET
+    )
     s3_style: Literal["path", "virtual"] = Field("path", description="bucket in the path or in the host name")
     s3_ca: Path | None = Field(None, description="file of certificate authorities to trust for the endpoint")
 
@@ -71,7 +78,9 @@ class Settings(BaseModel):
     max_speech_seconds: float = Field(4 * 3600, gt=0, description="longest speech that is accepted")
 
     owner: str = Field(
-        default_factory=lambda: os.environ.get("USER") or getuser(), min_length=1, description="who submits, if not said"
+        default_factory=lambda: os.environ.get("USER") or getuser(),
+        min_length=1,
+        description="who submits, if not said",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")
 
@@ -112,7 +121,9 @@ class Settings(BaseModel):
         """
         environ = os.environ if environ is None else environ
         given_flags = {name: value for name, value in (flags or {}).items() if value is not None}
-        from_environ = {name: environ[key] for name in cls.model_fields if environ.get(key := environment_key(name), "") != ""}
+        from_environ = {
+            name: environ[key] for name in cls.model_fields if environ.get(key := environment_key(name), "") != ""
+        }
         folder = Path(given_flags.get("dir") or from_environ.get("dir") or DEFAULT_DIR)
         from_toml = read_toml(folder / TOML_NAME)
         values: dict[str, Any] = {}
@@ -154,7 +165,7 @@ def shown_value(name: str, value: object) -> str:
     """A setting's value as a person may see it; a URL keeps its host and loses its password."""
     if value is None:
         return ""
-    if name == "redis_url":
+    if name in {"redis_url", "s3_endpoint"}:
         return masked_url(str(value))
     if is_secret(name):
         return MASK
@@ -163,6 +174,7 @@ def shown_value(name: str, value: object) -> str:
 
 def masked_url(url: str) -> str:
     """The URL without its password."""
+    url = re.sub(r"([?&]password=)[^&]*", rf"\1{MASK}", url)
     parts = urlsplit(url)
     if "@" not in parts.netloc:
         return url
@@ -190,6 +202,7 @@ def _sentence(problem: Any, sources: Mapping[str, Source]) -> str:
     name = str(problem["loc"][0])
     source = sources.get(name, "default")
     key = {"environment": environment_key(name), "flag": f"--{name.replace('_', '-')}"}.get(source, name)
-    value = "(secret)" if name in Settings.model_fields and is_secret(name) else repr(problem["input"])
+    secret = name in Settings.model_fields and (is_secret(name) or "@" in str(problem["input"]))
+    value = "(secret)" if secret else repr(problem["input"])
     reason = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
     return f"{key} is {value} ({source}): {reason}"
