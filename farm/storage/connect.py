@@ -1,0 +1,78 @@
+"""How the farm talks to S3: the client, made from settings."""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64encode
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from farm.errors import SettingsError
+from farm.settings import Settings, masked_url
+from farm.storage.download import BLOCK_BYTES
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long storage may take. attempts: tries at one request, with growing random pauses between them."""
+
+    attempts: int = 5
+    connect_seconds: float = 5
+    read_seconds: float = 60
+
+
+def connect(settings: Settings, patience: Patience) -> Any:
+    """A boto3 S3 client, safe to share between threads; nothing is sent yet. Raises SettingsError."""
+    import boto3  # takes a fifth of a second: only who moves objects pays
+
+    if bool(settings.s3_access_key) != bool(settings.s3_secret_key):
+        raise SettingsError("s3_access_key and s3_secret_key belong together, only one of them is set")
+    if settings.s3_ca and not settings.s3_ca.is_file():
+        raise SettingsError(f"s3_ca is {settings.s3_ca}, wanted a file of certificate authorities")
+    try:
+        client = boto3.session.Session().client(
+            "s3",
+            endpoint_url=settings.s3_endpoint,
+            region_name=settings.s3_region,
+            aws_access_key_id=settings.s3_access_key,
+            aws_secret_access_key=settings.s3_secret_key,
+            verify=str(settings.s3_ca) if settings.s3_ca else None,
+            config=_config(settings, patience),
+        )
+    except ValueError as error:
+        raise SettingsError(f"s3_endpoint is {masked_url(settings.s3_endpoint or '')!r}: {error}") from error
+    for operation in ("PutObject", "UploadPart"):
+        client.meta.events.register(f"before-call.s3.{operation}", _add_md5)
+    return client
+
+
+def _config(settings: Settings, patience: Patience) -> Any:
+    from botocore.config import Config
+
+    return Config(
+        signature_version="s3v4",
+        connect_timeout=patience.connect_seconds,
+        read_timeout=patience.read_seconds,
+        retries={"mode": "adaptive", "total_max_attempts": patience.attempts},
+        tcp_keepalive=True,
+        max_pool_connections=16,
+        s3={"addressing_style": settings.s3_style},
+        # bodies carry a Content-MD5, which every server checks; some refuse the newer headers, others ignore them
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+
+
+def _add_md5(params: dict[str, Any], **_: Any) -> None:
+    """Let the server refuse a body that changes on its way."""
+    body = params["body"]
+    md5 = hashlib.md5(usedforsecurity=False)
+    if isinstance(body, bytes):
+        md5.update(body)
+    else:
+        start = body.tell()
+        for block in iter(partial(body.read, BLOCK_BYTES), b""):
+            md5.update(block)
+        body.seek(start)
+    params["headers"]["Content-MD5"] = b64encode(md5.digest()).decode()

@@ -1,0 +1,115 @@
+"""Every object key in one place.
+
+    assets/<sha256>                                 inputs, by content
+    jobs/<id>/job.json plan.json                    what was asked, how it was cut
+    jobs/<id>/speech.pcm speech.m4a                 16 kHz mono s16, read by range; the AAC that the result carries
+    jobs/<id>/cancel.json pause.json priority.json  decisions
+    jobs/<id>/segments/<chunk>/<attempt>/           body.mp4, head.mkv, tail.mkv; segment.json last: it is the commit
+    jobs/<id>/results/<version>/                    video.mp4; report.json last
+    jobs/<id>/logs/<unit>/<attempt>.log             unit: "plan", "stitch" or a chunk's number
+
+Parts of a key are checked where the key is made, so that no name from outside can lead anywhere else.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from farm.errors import NotFoundError
+
+JOBS = "jobs/"
+"""Prefix of everything that belongs to jobs."""
+ASSETS = "assets/"
+"""Prefix of the inputs."""
+
+SegmentFile = Literal["body.mp4", "head.mkv", "tail.mkv", "segment.json"]
+ResultFile = Literal["video.mp4", "report.json"]
+Decision = Literal["cancel", "pause", "priority"]
+
+_JOB = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-z]{6}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_ATTEMPT = re.compile(r"[0-9]{1,9}-[0-9a-z]{1,32}")
+_UNIT = re.compile(r"plan|stitch|[0-9]{1,9}")
+
+
+def asset(sha256: str) -> str:
+    return ASSETS + _checked(_SHA256, sha256, what="asset", wanted="64 hexadecimal digits")
+
+
+def asset_digest(key: str) -> str | None:
+    """The SHA-256 that an asset's key promises; None for any other key."""
+    found = re.fullmatch(f"{ASSETS}({_SHA256.pattern})", key)
+    return found[1] if found else None
+
+
+def job_folder(job: str) -> str:
+    """Prefix of everything that a job owns but its inputs."""
+    return f"{JOBS}{_checked(_JOB, job, what='job', wanted='an id like 20261122-181530-k3f9ab')}/"
+
+
+def job_json(job: str) -> str:
+    return f"{job_folder(job)}job.json"
+
+
+def plan_json(job: str) -> str:
+    return f"{job_folder(job)}plan.json"
+
+
+def speech_pcm(job: str) -> str:
+    """16 kHz mono s16 without a header, read by range."""
+    return f"{job_folder(job)}speech.pcm"
+
+
+def speech_m4a(job: str) -> str:
+    """The AAC that the result will carry."""
+    return f"{job_folder(job)}speech.m4a"
+
+
+def decision(job: str, name: Decision) -> str:
+    """The small object that makes a decision outlive the books."""
+    return f"{job_folder(job)}{name}.json"
+
+
+def segments_folder(job: str, chunk: int | None = None) -> str:
+    """Prefix of all segments of a job, or of one chunk's."""
+    folder = f"{job_folder(job)}segments/"
+    return folder if chunk is None else f"{folder}{_number('chunk', chunk)}/"
+
+
+def segment(job: str, chunk: int, attempt: str, file: SegmentFile) -> str:
+    return f"{segments_folder(job, chunk)}{_attempt(attempt)}/{file}"
+
+
+def results_folder(job: str) -> str:
+    return f"{job_folder(job)}results/"
+
+
+def result(job: str, version: int, file: ResultFile) -> str:
+    return f"{results_folder(job)}{_number('version', version)}/{file}"
+
+
+def logs_folder(job: str, unit: str | int | None = None) -> str:
+    """Prefix of all logs of a job, or of one unit's ("plan", "stitch" or a chunk's number)."""
+    folder = f"{job_folder(job)}logs/"
+    if unit is None:
+        return folder
+    return f"{folder}{_checked(_UNIT, str(unit), what='unit', wanted='plan, stitch or a chunk number')}/"
+
+
+def log(job: str, unit: str | int, attempt: str) -> str:
+    return f"{logs_folder(job, unit)}{_attempt(attempt)}.log"
+
+
+def _attempt(attempt: str) -> str:
+    return _checked(_ATTEMPT, attempt, what="attempt", wanted="a number and a suffix, like 1-k3f9ab")
+
+
+def _number(what: str, value: int) -> str:
+    return _checked(re.compile("[0-9]{1,9}"), str(value), what=what, wanted="a number of 0 or more")
+
+
+def _checked(pattern: re.Pattern[str], value: str, *, what: str, wanted: str) -> str:
+    if not pattern.fullmatch(value):
+        raise NotFoundError(f"there is no {what} {value!r}, wanted {wanted}")
+    return value
