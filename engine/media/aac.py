@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import av
+import numpy as np
 
 from engine.media.resample import Resampled
 
@@ -53,7 +54,9 @@ class AacSink:
         self._layout = ("mono", "stereo")[channels - 1]
         self._resampled = Resampled(rate=self._rate, layout=self._layout, sample_format="fltp")
         self._file = av.open(str(path), "w", format="mp4", options=mp4_options(self._rate))
-        self._stream = self._file.add_stream("aac", rate=self._rate, layout=self._layout)
+        # at these bit rates the fast coder is nearer to the source than the default one, and twice as quick
+        options = {"aac_coder": "fast"}
+        self._stream = self._file.add_stream("aac", rate=self._rate, layout=self._layout, options=options)
         self._stream.bit_rate = channels * min(MOST_BITS_A_CHANNEL, int(BITS_A_SAMPLE * self._rate))
         self._encoded = 0
 
@@ -70,7 +73,8 @@ class AacSink:
     def _encode(self, sound: NDArray[Any]) -> None:
         if not sound.shape[1]:
             return
-        frame = av.AudioFrame.from_ndarray(sound, format="fltp", layout=self._layout)
+        # a float source may go beyond full scale, as far as the encoder takes for an error; players clip there as well
+        frame = av.AudioFrame.from_ndarray(np.clip(sound, -1, 1), format="fltp", layout=self._layout)
         frame.sample_rate, frame.time_base, frame.pts = self._rate, Fraction(1, self._rate), self._encoded
         self._encoded += sound.shape[1]
         self._file.mux(self._stream.encode(frame))

@@ -113,7 +113,7 @@ class _Tally:
 
     def add(self, frame: AudioFrame) -> None:
         self.samples += frame.samples
-        self._gathered.append(as_float(frame))
+        self._gathered.append(as_float(frame))  # refuses what is no number before the encoder sees it
         self._gathered_samples += frame.samples
         if self._gathered_samples >= METERED_AT_ONCE:
             self._measure()
@@ -122,7 +122,7 @@ class _Tally:
         self._measure()
         return SpeechInfo(
             container=source.container.format.name,
-            codec=source.stream.codec_context.name,
+            codec=source.stream.codec_context.codec.canonical_name,
             rate=self._rate,
             channels=self._channels,
             samples=self.samples,

@@ -1,4 +1,4 @@
-"""The outer boxes of an mp4 file (ISO/IEC 14496-12, 4.2), read without a media library."""
+"""The outer structure of mp4 (ISO/IEC 14496-12, 4.2) and wav files, read without a media library."""
 
 from __future__ import annotations
 
@@ -29,3 +29,23 @@ def top_level_boxes(path: Path) -> Iterator[str]:
             if size < HEADER_BYTES:
                 return
             at += size
+
+
+def data_share(path: Path) -> float | None:
+    """How much of the sound that a wav's header states is in the file, 0 to 1; None where it states nothing.
+
+    A wav written to a pipe states 0 or the largest number there is; RF64, for more than 4 GiB, states it elsewhere.
+    """
+    length = path.stat().st_size
+    with path.open("rb") as file:
+        if file.read(4) != b"RIFF":
+            return None
+        at = 12
+        while at + HEADER_BYTES <= length:
+            file.seek(at)
+            kind, size = struct.unpack("<4sI", file.read(HEADER_BYTES))
+            at += HEADER_BYTES
+            if kind == b"data":
+                return None if size in (0, 0xFFFFFFFF) else min(1.0, (length - at) / size)
+            at += size + size % 2  # chunks lie on even bytes
+    return None

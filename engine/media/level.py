@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from engine.errors import SpeechError
+
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
     from numpy.typing import NDArray
@@ -18,7 +20,10 @@ LOUD_BLOCKS = 4
 
 
 def as_float(frame: AudioFrame) -> NDArray[np.float32]:
-    """A frame's samples as float32 [channels, samples], full scale at 1."""
+    """A frame's samples as float32 [channels, samples], full scale at 1.
+
+    Raises SpeechError for NaN and infinities.
+    """
     data = frame.to_ndarray()
     if not frame.format.is_planar:  # [1, samples * channels] -> [channels, samples]
         data = data.reshape(-1, frame.layout.nb_channels).T
@@ -26,7 +31,11 @@ def as_float(frame: AudioFrame) -> NDArray[np.float32]:
         return (data.astype(np.float32) - np.float32(128)) / np.float32(128)
     if data.dtype.kind == "i":
         return data.astype(np.float32) / np.float32(1 << (8 * data.dtype.itemsize - 1))
-    return data.astype(np.float32)
+    with np.errstate(over="ignore"):
+        sound = data.astype(np.float32)
+    if not np.isfinite(sound).all():
+        raise SpeechError("the speech holds samples that are no numbers (NaN or infinite)")
+    return sound
 
 
 def full_scale(frame: AudioFrame) -> float:
@@ -42,19 +51,18 @@ class LevelMeter:
         self._block = max(1, rate // BLOCKS_A_SECOND)
         self._clip_at = clip_at
         self._powers = array("d")
-        self._rest = np.empty(0, np.float32)
+        self._rest = np.empty(0, np.float64)
         self._peak = 0.0
         self._clipped = 0
         self._samples = 0
 
     def add(self, sound: NDArray[np.float32]) -> None:
         """Take the next samples, float32 [channels, samples]."""
-        sound = np.nan_to_num(sound)
         size = np.abs(sound)
         self._peak = max(self._peak, float(size.max(initial=0)))
         self._clipped += int(np.count_nonzero(size >= self._clip_at))
         self._samples += sound.size
-        power = np.concatenate([self._rest, np.square(sound).mean(axis=0)])
+        power = np.concatenate([self._rest, np.square(sound, dtype=np.float64).mean(axis=0)])
         whole = len(power) // self._block * self._block
         self._powers.extend(power[:whole].reshape(-1, self._block).mean(axis=1).tolist())
         self._rest = power[whole:]

@@ -13,6 +13,7 @@ import av
 import av.error
 
 from engine.errors import SpeechError
+from engine.media.boxes import data_share
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +30,7 @@ DEMUXERS = (
     "asf", "avi", "mpegts", "mpeg", "flv", "wv", "ape", "tta", "dsf",
 )  # fmt: skip
 """Containers that may be opened, by libavformat's names; none of them opens a second file."""
-EXACT_LENGTH = {"wav", "w64", "aiff", "caf", "flac", "mov"}
+EXACT_LENGTH = {"aiff", "flac", "mov"}
 """Containers whose header states the exact length, so that a file cut short shows."""
 LONGEST_SECONDS = 24 * 3600
 """Decoding stops here: a small file can claim to hold years of silence."""
@@ -141,12 +142,21 @@ class SoundFile(AbstractContextManager["SoundFile"]):
             )
 
     def _check_length(self, seconds: float) -> None:
-        exact = EXACT_LENGTH.intersection(self.container.format.name.split(","))
-        declared = self.declared_seconds
-        if exact and declared is not None and seconds < 0.99 * declared - 0.1:
+        stated = self._stated_seconds(seconds)
+        if stated is not None and seconds < 0.99 * stated - 0.1:
             raise SpeechError(
-                f"{self.path.name} is cut short: it holds {seconds:.1f} s of the {declared:.1f} s that its header names"
+                f"{self.path.name} is cut short: it holds {seconds:.1f} s of the {stated:.1f} s that its header names"
             )
+
+    def _stated_seconds(self, seconds: float) -> float | None:
+        """The length that the header states, where it is no estimate; `seconds` were decoded."""
+        names = set(self.container.format.name.split(","))
+        if "wav" in names:  # libavformat takes the file's own size for the stated one
+            share = data_share(self.path)
+            return seconds / share if share else None
+        # an mp3's Info header gives its length together with the encoder's delay, which shows as a start time
+        exact = bool(names & EXACT_LENGTH) or ("mp3" in names and (self.stream.start_time or 0) > 0)
+        return self.declared_seconds if exact else None
 
     @property
     def _codec(self) -> str:
