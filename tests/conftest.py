@@ -20,7 +20,7 @@ from farm import Farm, Settings
 from farm.local.servers import RedisServer, S3Server, redis_server, s3_server
 
 ROOT = Path(__file__).parent.parent
-PORTRAIT = ROOT / "samples" / "portrait.jpg"
+PORTRAIT = ROOT / "samples" / "portrait.png"
 
 
 def wait_until(condition: Callable[[], Any], *, seconds: float = 30, what: str = "") -> Any:
