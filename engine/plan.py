@@ -96,7 +96,8 @@ def plan_chunks(frames25: int, *, chunk_seconds: float, geometry: Geometry) -> P
     """
     if frames25 < 1:
         raise PlanError(f"the speech gives {frames25} frames, wanted at least 1")
-    wanted = chunk_seconds * GEN_RATE
+    # rounded, for 2.32 s are 29 gen_frames and not 28.999999999999996
+    wanted = round(chunk_seconds * GEN_RATE, 6)
     if not math.isfinite(wanted) or wanted < geometry.shortest_kept:
         shortest = math.ceil(geometry.shortest_kept / GEN_RATE * 100) / 100
         raise PlanError(f"chunk_seconds is {chunk_seconds:g}, wanted {shortest:g} or more for this renderer")
