@@ -1,0 +1,209 @@
+"""Portrait, speech and parameters looked at before anything is queued: every problem at once, in plain words."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import PortraitError, SpecError, SpeechError
+from engine.media.audio import SpeechInfo, inspect_speech
+from engine.media.face import detect_faces, face_problems
+from engine.media.image import load_portrait, render_size
+from engine.spec import BLURRY_BELOW_STEPS, FRAME_RATE, RenderSpec
+from farm.errors import InputRefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from pathlib import Path
+
+    Box = tuple[float, float, float, float]
+
+SHORTEST_SPEECH_SECONDS = 0.2
+SILENT_BELOW_DBFS = -60.0
+"""A speech whose loudest 400 ms stay under this is taken for silence."""
+CLIPPED_ABOVE = 0.001
+"""Share of samples at full scale above which a speech sounds distorted; a track normalised to 0 dBFS has fewer."""
+FRAME_SECONDS = 1 / FRAME_RATE
+
+_KINDS: dict[type, str] = {int: "a whole number", float: "a number", str: "a name"}
+_PARAMETERS: dict[str, type] = {each.name: type(each.default) for each in fields(RenderSpec)}
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Inputs that can be rendered. portrait_size: (width, height); face: box (x0, y0, x1, y1) in its pixels."""
+
+    spec: RenderSpec
+    speech: SpeechInfo
+    portrait_size: tuple[int, int]
+    face: Box
+    warnings: tuple[str, ...]
+
+
+@dataclass
+class _Findings:
+    """One sentence each: what stops the job, and what its owner should know."""
+
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Portrait:
+    size: tuple[int, int]
+    face: Box
+
+
+def preflight(
+    portrait: Path,
+    speech: Path,
+    parameters: Mapping[str, Any],
+    *,
+    duration: float | None,
+    max_speech_seconds: float,
+    chunk_seconds: float,
+    declared: Collection[str] | None,
+) -> Checked:
+    """Look at everything a job is made of.
+
+    parameters: fields of RenderSpec. duration: seconds that the speech should have. declared: renderers that the
+    farm's slots offer now, None where that is not known. Files are judged by their content, whatever their names.
+
+    Raises InputRefusedError with every problem at once.
+    """
+    found = _Findings()
+    spec = _check_parameters(parameters, found)
+    _check_chunk_seconds(chunk_seconds, found)
+    picture = _check_portrait(portrait, found)
+    sound = _check_speech(speech, max_speech_seconds, found)
+    if duration is not None:
+        _check_duration(duration, speech, sound, found)
+    if spec and picture:
+        _check_picture_size(picture, spec, found)
+    if spec and declared is not None:
+        _check_renderer(spec.renderer, declared, found)
+    if found.problems or spec is None or picture is None or sound is None:
+        raise InputRefusedError(found.problems)
+    return Checked(spec, sound, picture.size, picture.face, tuple(found.warnings))
+
+
+def _check_parameters(parameters: Mapping[str, Any], found: _Findings) -> RenderSpec | None:
+    """The spec, None where a parameter is wrong; those of the right type are still held against their ranges."""
+    problems, usable = [], {}
+    for name, value in parameters.items():
+        kind = _PARAMETERS.get(name)
+        if kind is None:
+            problems.append(f"there is no parameter {name!r}, wanted one of {', '.join(sorted(_PARAMETERS))}")
+        elif not _is(value, kind):
+            problems.append(f"{name} is {value!r}, wanted {_KINDS[kind]}")
+        else:
+            usable[name] = kind(value)  # 1 and 1.0 are one parameter, and one job
+    try:
+        spec = RenderSpec(**usable)
+    except SpecError as error:
+        found.problems += problems + error.problems
+        return None
+    found.problems += problems
+    if spec.steps < BLURRY_BELOW_STEPS:
+        found.warnings.append(f"steps is {spec.steps}: the picture will be blurred below {BLURRY_BELOW_STEPS}")
+    return None if problems else spec
+
+
+def _is(value: object, kind: type) -> bool:
+    if isinstance(value, bool):
+        return False
+    if kind is str:
+        return isinstance(value, str) and bool(value)
+    if isinstance(value, int):
+        return kind is int or value.bit_length() < 64
+    return kind is float and isinstance(value, float)
+
+
+def _check_chunk_seconds(chunk_seconds: float, found: _Findings) -> None:
+    if not (_is(chunk_seconds, float) and math.isfinite(chunk_seconds) and chunk_seconds > 0):
+        found.problems.append(f"chunk_seconds is {chunk_seconds!r}, wanted a number of seconds above 0")
+
+
+def _check_portrait(path: Path, found: _Findings) -> _Portrait | None:
+    try:
+        image = load_portrait(path)
+    except PortraitError as error:
+        found.problems.append(str(error))
+        return None
+    size = (image.shape[1], image.shape[0])
+    faces = detect_faces(image)
+    if not faces:
+        found.problems.append(f"portrait {path.name} shows no face, wanted one that looks at the camera")
+        return None
+    x0, y0, x1, y1 = (round(edge) for edge in faces[0].box)
+    if len(faces) > 1:
+        found.warnings.append(
+            f"portrait {path.name} shows {len(faces)} faces: the largest is taken, "
+            f"{x1 - x0}x{y1 - y0} pixels at x {x0}, y {y0}"
+        )
+    problems = face_problems(faces[0], size)
+    found.problems += [f"portrait {path.name}: {problem}" for problem in problems]
+    return None if problems else _Portrait(size, faces[0].box)
+
+
+def _check_picture_size(picture: _Portrait, spec: RenderSpec, found: _Findings) -> None:
+    if spec.framing != "full":
+        return
+    width, height = picture.size
+    try:
+        render_size(height, width, spec.min_resolution)
+    except PortraitError as error:
+        found.problems.append(f"{error}: take a smaller min_resolution than {spec.min_resolution}, or framing 'face'")
+
+
+def _check_speech(path: Path, longest_seconds: float, found: _Findings) -> SpeechInfo | None:
+    try:
+        info = inspect_speech(path)
+    except SpeechError as error:
+        found.problems.append(str(error))
+        return None
+    if info.seconds < SHORTEST_SPEECH_SECONDS:
+        wanted = f"{SHORTEST_SPEECH_SECONDS:g} s or more"
+        found.problems.append(f"speech {path.name} lasts {info.seconds:.3f} s, wanted {wanted}")
+    if info.seconds > longest_seconds:
+        found.problems.append(
+            f"speech {path.name} lasts {_clock(info.seconds)}, wanted {_clock(longest_seconds)} at most"
+        )
+    _check_level(path.name, info, found)
+    return info
+
+
+def _check_level(name: str, info: SpeechInfo, found: _Findings) -> None:
+    if info.loudness_dbfs < SILENT_BELOW_DBFS:
+        level = "digital silence" if math.isinf(info.loudness_dbfs) else f"{info.loudness_dbfs:.0f} dBFS at its loudest"
+        wanted = f"wanted {SILENT_BELOW_DBFS:g} dBFS or more"
+        found.warnings.append(f"speech {name} is silent throughout: {level}, {wanted}; the mouth will rest")
+    if info.clipped > CLIPPED_ABOVE:
+        found.warnings.append(
+            f"speech {name} is clipped: {info.clipped:.1%} of its samples are at full scale, "
+            f"wanted {CLIPPED_ABOVE:.1%} at most"
+        )
+
+
+def _check_duration(duration: float, path: Path, info: SpeechInfo | None, found: _Findings) -> None:
+    if not (_is(duration, float) and math.isfinite(duration) and duration > 0):
+        found.problems.append(f"duration is {duration!r}, wanted a number of seconds above 0")
+    elif info and abs(duration - info.seconds) > FRAME_SECONDS + 1e-9:
+        found.problems.append(
+            f"duration is {duration:g} s but speech {path.name} lasts {info.seconds:.3f} s, "
+            f"wanted the same within a frame ({FRAME_SECONDS:g} s)"
+        )
+
+
+def _check_renderer(renderer: str, declared: Collection[str], found: _Findings) -> None:
+    if renderer in declared:
+        return
+    offered = f"there are: {', '.join(sorted(declared))}" if declared else "no slot is up"
+    found.warnings.append(f"no slot of this farm offers renderer {renderer!r}, the job will wait; {offered}")
+
+
+def _clock(seconds: float) -> str:
+    """Hours, minutes and seconds: 4:00:01.500."""
+    minutes, milliseconds = divmod(round(seconds * 1000), 60_000)
+    return f"{minutes // 60}:{minutes % 60:02}:{milliseconds / 1000:06.3f}"
