@@ -10,26 +10,17 @@ import typer
 
 from farm.cli.fetch import download, writable
 from farm.cli.follow import follow, wait_silently
-from farm.cli.options import A_JOB, Dir, JobId, Json, examples
+from farm.cli.options import A_JOB, PRIORITY_WORDS, Dir, JobId, Json, examples
 from farm.cli.screen import console, note, say, say_json
 from farm.cli.show import JobCard, event_table, headline, job_table
-from farm.jobs.model import PRIORITIES, JobState
+from farm.jobs.model import JobState
 
 if TYPE_CHECKING:
     from farm import Job
 
-Priority = Annotated[
-    int,
-    typer.Argument(
-        metavar="PRIORITY",
-        min=PRIORITIES.start,
-        max=PRIORITIES.stop - 1,
-        show_default=False,
-        help=f"{PRIORITIES.start} (served first) to {PRIORITIES.stop - 1} (last).",
-    ),
-]
+Priority = Annotated[int, typer.Argument(metavar="PRIORITY", show_default=False, help=f"{PRIORITY_WORDS}.")]
 
-app = typer.Typer(no_args_is_help=True, help="Look at jobs, steer them, fetch what they made.")
+app = typer.Typer(name="job", no_args_is_help=True, help="Look at jobs, steer them, fetch what they made.")
 
 
 @app.command(

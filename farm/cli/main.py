@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from engine.errors import InputError, MissingExtraError, UnknownRendererError
-from farm.cli import doctor, job, settings, slot, submit
+from farm.cli import demo, doctor, job, settings, slot, stack, submit
 from farm.cli.options import Dir  # noqa: TC001  # Typer reads it
 from farm.cli.screen import complain
 from farm.errors import FarmError
@@ -61,11 +61,10 @@ def root(
     pass
 
 
-submit.register(app)
-app.add_typer(job.app, name="job")
-app.add_typer(slot.app, name="slot")
-app.add_typer(settings.app, name="settings")
-doctor.register(app)
+for command in (demo, stack, submit, doctor):
+    command.register(app)
+for noun in (job, slot, settings):
+    app.add_typer(noun.app)
 
 
 def run(arguments: list[str]) -> int:
@@ -78,8 +77,7 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_NO_READER
     except typer.TyperException as error:
-        hint = getattr(getattr(error, "ctx", None), "command_path", "farm")
-        complain("usage", f"{error.format_message()} (see {hint} --help)", problems=[], as_json=as_json)
+        complain("usage", _usage_sentence(error), problems=[], as_json=as_json)
         return EXIT_WRONG_INPUT
     except FarmError as error:
         complain(error.code, str(error), problems=getattr(error, "problems", []), as_json=as_json)
@@ -90,6 +88,17 @@ def run(arguments: list[str]) -> int:
     if code == EXIT_INTERRUPTED:  # click's answer to Ctrl-C
         complain("interrupted", "interrupted", problems=[], as_json=as_json)
     return int(code)
+
+
+def _usage_sentence(error: typer.TyperException) -> str:
+    """What is wrong with the words of a command, with the value found where Typer leaves it out."""
+    from pydantic import ValidationError
+
+    sentence = error.format_message().replace("\n\t", " ").rstrip(".")
+    if isinstance(error.__cause__, ValidationError):
+        sentence += f", found {error.__cause__.errors()[0]['input']!r}"
+    command = getattr(getattr(error, "ctx", None), "command_path", "farm")
+    return f"{sentence} (see {command} --help)"
 
 
 def main() -> None:

@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 
 from farm.errors import FarmError
+from farm.jobs.model import PRIORITIES
 
 A_JOB = "20261122-181530-k3f9ab"
 """What a job's id looks like, for examples."""
+PRIORITY_WORDS = f"{PRIORITIES.start} (served first) to {PRIORITIES.stop - 1} (last)"
 
 
 def nearest_dir(ctx: typer.Context, value: Path | None) -> Path | None:

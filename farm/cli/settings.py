@@ -14,7 +14,7 @@ from farm.cli.screen import console, say_json
 if TYPE_CHECKING:
     from farm.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Look at the settings.")
+app = typer.Typer(name="settings", no_args_is_help=True, help="Look at the settings.")
 
 
 @app.callback()

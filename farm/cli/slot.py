@@ -8,7 +8,7 @@ from farm.cli.options import Dir, Json, examples
 from farm.cli.screen import console, note, say_json
 from farm.cli.show import slot_table
 
-app = typer.Typer(no_args_is_help=True, help="Look at the slots that render.")
+app = typer.Typer(name="slot", no_args_is_help=True, help="Look at the slots that render.")
 
 
 @app.callback()

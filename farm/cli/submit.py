@@ -10,9 +10,9 @@ import typer
 from engine.spec import BLURRY_BELOW_STEPS, FRAMINGS, RANGES, RenderSpec
 from farm.cli.fetch import download, transfer_bar, writable
 from farm.cli.follow import follow, wait_silently
-from farm.cli.options import Dir, Json, complete_framing, complete_renderer, examples
+from farm.cli.options import PRIORITY_WORDS, Dir, Json, complete_framing, complete_renderer, examples
 from farm.cli.screen import note, say, say_json
-from farm.jobs.model import DEFAULT_PRIORITY, PRIORITIES
+from farm.jobs.model import DEFAULT_PRIORITY
 
 if TYPE_CHECKING:
     from farm import Farm, Job
@@ -104,14 +104,7 @@ def submit(
         ),
     ] = RenderSpec.framing,
     priority: Annotated[
-        int,
-        typer.Option(
-            metavar="N",
-            min=PRIORITIES.start,
-            max=PRIORITIES.stop - 1,
-            rich_help_panel=ORDER,
-            help=f"{PRIORITIES.start} (served first) to {PRIORITIES.stop - 1} (last).",
-        ),
+        int, typer.Option(metavar="N", rich_help_panel=ORDER, help=f"{PRIORITY_WORDS}.")
     ] = DEFAULT_PRIORITY,
     duration: Annotated[
         float | None,
