@@ -43,7 +43,7 @@ class Geometry:
 
     @property
     def shortest_kept(self) -> int:
-        """gen_frames that a chunk keeps at least: both fades and one frame of its own, and never less than the reach."""
+        """gen_frames that a chunk keeps at least: both fades and one frame of its own, never less than the reach."""
         return max(self.fade + 1, self.reach)
 
 
