@@ -72,6 +72,7 @@ def celery_config(settings: Settings) -> dict[str, Any]:
         "worker_max_tasks_per_child": None,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_hijack_root_logger": False,
+        "worker_redirect_stdouts": False,
         "worker_soft_shutdown_timeout": 75,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PREFIX = "sonic-farm-"
 
-
-def _home() -> Path:
+def scratch_home() -> Path:
+    """Where every attempt's folder lies, made if need be."""
     home = Path(tempfile.gettempdir()) / "sonic-farm"
     home.mkdir(mode=0o700, exist_ok=True)
     return home
@@ -23,7 +22,7 @@ def _home() -> Path:
 @contextmanager
 def scratch_folder(owner: str) -> Iterator[Path]:
     """An empty folder for one attempt of `owner` (a slot or cpu worker)."""
-    folder = Path(tempfile.mkdtemp(prefix=f"{owner}.", dir=_home()))
+    folder = Path(tempfile.mkdtemp(prefix=f"{owner}.", dir=scratch_home()))
     try:
         yield folder
     finally:
@@ -32,5 +31,5 @@ def scratch_folder(owner: str) -> Iterator[Path]:
 
 def clear_leftovers(owner: str) -> None:
     """Remove what a killed process of this owner left behind; called once when its successor starts."""
-    for folder in _home().glob(f"{owner}.*"):
+    for folder in scratch_home().glob(f"{owner}.*"):
         shutil.rmtree(folder)

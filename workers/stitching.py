@@ -7,7 +7,6 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from engine.media.contract import check_contract
-
 from engine.media.stitch import Segment
 from engine.media.stitch import stitch as stitch_segments
 from engine.media.video import Encoding, SegmentFiles, digest_of

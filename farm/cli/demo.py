@@ -1,0 +1,121 @@
+"""`farm demo`: the shipped lesson through a farm that is started for it and stopped after it."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.live import Live
+from rich.table import Table
+
+from farm.cli.follow import PlainLines
+from farm.cli.options import examples
+from farm.cli.screen import console, note, say_json
+from farm.cli.show import JobCard, duration
+from farm.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from farm import Job
+    from farm.jobs.model import JobView
+    from farm.local import Stack
+
+SAMPLES = Path(__file__).parent.parent.parent / "samples"
+PORTRAIT, SPEECH = "portrait.png", "lesson.opus"
+CHUNK_SECONDS = 10
+SLOTS = 2
+
+
+def demo(
+    folder: Annotated[
+        Path, typer.Option("--to", metavar="FOLDER", help="Where the video and the farm's state go.")
+    ] = Path("demo"),
+    as_json: Annotated[bool, typer.Option("--json", metavar="", help="Print one JSON object at the end.")] = False,
+) -> None:
+    """Render the shipped lesson from start to end: Redis, storage, workers, chunks in parallel, one checked video."""
+    from farm import Farm
+    from farm.local import embedded_stack
+
+    portrait, speech = _sample(PORTRAIT), _sample(SPEECH)
+    state = folder / "farm"
+    shutil.rmtree(state, ignore_errors=True)  # each demo is a new farm
+    began = time.monotonic()
+    note("Starting a farm: Redis, storage, workers, sweeper, Flower ...")
+    with embedded_stack(state, slots=SLOTS) as stack:
+        up_after = time.monotonic() - began
+        note(f"The farm is up after {duration(up_after)}. {_flower(stack)}")
+        with Farm.from_settings(stack.settings) as farm:
+            job = farm.submit(portrait, speech, name="Demo lesson", chunk_seconds=CHUNK_SECONDS)
+            submitted = time.monotonic()
+            view = job.wait() if as_json else _watch(job)
+            video = job.fetch(folder / "lesson.mp4")
+            seconds = time.monotonic() - submitted
+            facts = _verify(job, view, speech, video) | {"seconds": round(seconds, 1), "video": str(video)}
+        note("Stopping the farm ...")
+    if as_json:
+        say_json(facts | {"total_seconds": round(time.monotonic() - began, 1)})
+    else:
+        console().print(_summary(facts))
+
+
+def _sample(name: str) -> Path:
+    path = SAMPLES / name
+    if not path.is_file():
+        raise NotFoundError(f"{path} is not there: the demo's samples come with a clone of the project")
+    return path
+
+
+def _flower(stack: Stack) -> str:
+    flower = next((service for service in stack.services if service.name == "flower"), None)
+    return f"Watch it in Flower while it runs: {flower.where} ({flower.login})" if flower else ""
+
+
+def _watch(job: Job) -> JobView:
+    screen = console(stderr=True)
+    if not screen.is_terminal:
+        return job.wait(on_change=PlainLines())
+    with Live(JobCard(job.view()), console=screen, refresh_per_second=4) as live:
+        return job.wait(on_change=lambda view: live.update(JobCard(view)))
+
+
+def _verify(job: Job, view: JobView, speech: Path, video: Path) -> dict[str, Any]:
+    """Read the fetched file back as a stranger would; raises ContractError."""
+    from engine.media.audio import inspect_speech
+    from engine.media.contract import check_contract
+
+    report, heard = job.report(), inspect_speech(speech)
+    check_contract(video, frames25=heard.frames25, size=(report["width"], report["height"]), speech=heard, seams=[])
+    return {
+        "job": job.id,
+        "frames25": heard.frames25,
+        "size": [report["width"], report["height"]],
+        "video_seconds": round(heard.seconds, 2),
+        "chunks": {str(chunk.index): chunk.slot for chunk in view.chunks},
+        "digest": report["digest"],
+        "bytes": video.stat().st_size,
+    }
+
+
+def _summary(facts: dict[str, Any]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    width, height = facts["size"]
+    slots = sorted(set(facts["chunks"].values()))
+    table.add_row("video", f"{facts['video']}  {width}x{height}, {facts['bytes'] / 1e6:.1f} MB")
+    table.add_row(
+        "verified",
+        f"{facts['frames25']} frames at 25 a second for {facts['video_seconds']} s of speech, nothing missing",
+    )
+    table.add_row("rendered", f"{len(facts['chunks'])} chunks on {len(slots)} slots: {', '.join(slots)}")
+    speed = facts["video_seconds"] / facts["seconds"]
+    table.add_row("took", f"{facts['seconds']} s from submit to file, {speed:.1f} times faster than it plays")
+    return table
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    lines = ("farm demo", "farm demo --to /tmp/look --json | jq .digest")
+    app.command("demo", epilog=examples(*lines))(demo)
