@@ -26,11 +26,16 @@ KILL_MARGIN_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Command:
-    """What to run. log: where its output goes. grace: seconds between being asked to end and being killed."""
+    """What to run.
+
+    log: where its output goes. lock: held while anything of it lives; it waits for it first. grace: seconds between
+    being asked to end and being killed.
+    """
 
     name: str
     arguments: Sequence[str]
     log: Path
+    lock: Path
     environ: Mapping[str, str]
     grace: float
 
@@ -79,17 +84,17 @@ class Child:
             time.sleep(POLL_SECONDS)
 
     def _story(self, what: str) -> str:
-        tail = "\n".join(self.log_text().splitlines()[-TAIL_LINES:])
-        return f"{self.command.name} {what}; the end of {self.command.log}:\n{tail}"
+        return f"{self.command.name} {what}; the end of {self.command.log}:\n{tail(self.command.log)}"
 
 
 def start_child(command: Command) -> Child:
     """Start a command on a tether; its output goes to a fresh log, former logs are kept as LOG.1 and on."""
-    command.log.parent.mkdir(parents=True, exist_ok=True)
+    for file in (command.log, command.lock):
+        file.parent.mkdir(parents=True, exist_ok=True)
     rotate(command.log)
     with command.log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(TETHER), str(command.grace), *command.arguments],
+            [sys.executable, "-I", "-S", str(TETHER), str(command.grace), str(command.lock), *command.arguments],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -97,6 +102,11 @@ def start_child(command: Command) -> Child:
             start_new_session=True,  # Ctrl-C at the terminal reaches only us: the order of ending is ours
         )
     return Child(command, process)
+
+
+def tail(log: Path) -> str:
+    """Its last lines."""
+    return "\n".join(log.read_text(errors="replace").splitlines()[-TAIL_LINES:])
 
 
 def rotate(log: Path) -> None:

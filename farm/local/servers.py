@@ -79,7 +79,7 @@ def start_redis(
 
     def start(port: int) -> RedisServer:
         arguments = [str(program), str(write_redis_config(folder, port, password))]
-        child = start_child(Command("redis", arguments, log or folder / "redis.log", os.environ, GRACE_SECONDS))
+        child = start_child(server_command("redis", arguments, folder, log, os.environ))
         server = RedisServer(f"redis://:{password}@{LOOPBACK}:{port}/0", child)
         child.wait_until(lambda: redis_answers(server.url), seconds=READY_SECONDS)
         return server
@@ -144,11 +144,17 @@ def start_s3(
             "",
         ]
         environ = rclone_environ(access_key, secret_key)
-        child = start_child(Command("s3", arguments, log or folder / "s3.log", environ, GRACE_SECONDS))
+        child = start_child(server_command("s3", arguments, folder, log, environ))
         child.wait_until(lambda: "Starting s3 server on" in child.log_text(), seconds=READY_SECONDS)
         return S3Server(f"http://{LOOPBACK}:{port}", access_key, secret_key, buckets, child)
 
     return on_port(port, start)
+
+
+def server_command(
+    name: str, arguments: list[str], folder: Path, log: Path | None, environ: Mapping[str, str]
+) -> Command:
+    return Command(name, arguments, log or folder / f"{name}.log", folder / f".{name}.lock", environ, GRACE_SECONDS)
 
 
 def rclone_environ(access_key: str, secret_key: str) -> Mapping[str, str]:

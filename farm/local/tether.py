@@ -1,15 +1,18 @@
 """Run one command, and let neither it nor anything it started outlive the process that asked for it.
 
-    python -I -S tether.py GRACE_SECONDS COMMAND...
+    python -I -S tether.py GRACE_SECONDS LOCK_FILE COMMAND...
 
 The asker holds the other end of stdin. When that closes (it ended, however it ended), or on SIGTERM, the command gets
-SIGTERM and, after the grace, SIGKILL; whatever it leaves behind is killed too. A file of its own, standard library
-only, so that it starts in a few hundredths of a second. Exits as the command did (128 + signal, as shells do).
+SIGTERM and, after the grace, SIGKILL; whatever it leaves behind is killed too. The lock is held for as long as any of
+this lives, and waited for first: the command never runs beside a former one that is still ending. A file of its own,
+standard library only, so that it starts in a few hundredths of a second. Exits as the command did (128 + signal, as
+shells do).
 """
 
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import select
 import signal
@@ -20,15 +23,18 @@ from pathlib import Path
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 NOT_STARTED = 127
+LOCK_POLL_SECONDS = 0.05
 
 libc = ctypes.CDLL(None, use_errno=True)
 
 
 def main() -> int:
-    grace, command = float(sys.argv[1]), sys.argv[2:]
+    grace, lock, command = float(sys.argv[1]), sys.argv[2], sys.argv[3:]
     # orphans of the command become ours, whatever session they moved to, so that all of them can be found
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     woken = wake_on_signals()
+    if not hold(lock, woken):
+        return 0
     pid = start(command)
     status = watch(pid, grace, woken)
     kill_orphans()
@@ -45,6 +51,21 @@ def wake_on_signals() -> int:
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
     return woken
+
+
+def hold(lock: str, woken: int) -> bool:
+    """Take the lock, for the command too should it outlive us; False when we are to end before it is free."""
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+    os.set_inheritable(descriptor, True)
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            readable, _, _ = select.select([0, woken], [], [], LOCK_POLL_SECONDS)
+            if readable:
+                return False
+        else:
+            return True
 
 
 def start(command: list[str]) -> int:

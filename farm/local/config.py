@@ -1,0 +1,117 @@
+"""farm.toml: what the embedded stack runs with, written for every other command and kept for the next start."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from farm.errors import SettingsError
+from farm.local.ports import free_port, is_free
+from farm.local.servers import write_private
+from farm.settings import TOML_NAME, Settings, environment_key, is_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+GIVEN = ("flag", "environment")
+PORTS_TO_TRY = 50
+SERVERS_NAME = "servers.json"
+
+
+def is_given(settings: Settings, name: str) -> bool:
+    """Whether this very start asks for the value, by flag or environment."""
+    return settings.source(name) in GIVEN
+
+
+@dataclass(frozen=True)
+class Former:
+    """The addresses that our own servers had last time, if any: redis_url and s3_endpoint as in farm.toml."""
+
+    redis_url: str | None = None
+    s3_endpoint: str | None = None
+
+    @classmethod
+    def read(cls, folder: Path) -> Former:
+        try:
+            return cls(**json.loads((folder / SERVERS_NAME).read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return cls()
+
+    def write(self, folder: Path) -> None:
+        write_private(folder / SERVERS_NAME, json.dumps(asdict(self)))
+
+    def is_external(self, settings: Settings, name: str) -> bool:
+        """Whether `redis_url` or `s3_endpoint` is set to a server that is not ours to start."""
+        value = getattr(settings, name)
+        return value is not None and settings.source(name) != "default" and value != getattr(self, name)
+
+    def port(self, name: str) -> int | None:
+        """The port to take again, if it is free; None leaves the choice open."""
+        port = urlsplit(getattr(self, name) or "").port
+        return port if port and is_free(port) else None
+
+    @property
+    def password(self) -> str | None:
+        return urlsplit(self.redis_url or "").password
+
+
+def refuse_contradictions(settings: Settings) -> None:
+    """Raise SettingsError when slots are asked for while GPUs are named: then there is one for each of those."""
+    if settings.gpus and is_given(settings, "slots"):
+        gpus = f"gpus is {','.join(settings.gpus)} ({settings.source('gpus')})"
+        raise SettingsError(
+            f"slots is {settings.slots}, but {gpus}, a slot each: leave slots out, or set gpus to nothing"
+        )
+
+
+def flower_port(settings: Settings) -> int:
+    """The port asked for; if nobody asked, the next free one. Raises SettingsError when the one asked for is taken."""
+    wanted = settings.flower_port
+    if is_free(wanted):
+        return wanted
+    if is_given(settings, "flower_port"):
+        key = environment_key("flower_port")
+        raise SettingsError(f"{key} is {wanted} ({settings.source('flower_port')}): something already listens there")
+    return next((port for port in range(wanted + 1, min(wanted + PORTS_TO_TRY, 65536)) if is_free(port)), free_port())
+
+
+def flower_password(settings: Settings) -> str:
+    return settings.flower_password or secrets.token_urlsafe(12)
+
+
+def write_toml(settings: Settings, values: Mapping[str, Any]) -> Settings:
+    """Write what is not a default, and `values`, to farm.toml; the settings that a process of the stack will read."""
+    kept = {
+        name: getattr(settings, name)
+        for name in Settings.model_fields
+        if name != "dir" and settings.source(name) != "default"
+    }
+    table = {name: value for name, value in (kept | dict(values)).items() if value is not None}
+    lines = [
+        "# Written by `farm up`, read by every farm command. It holds secrets.",
+        "[farm]",
+        *(f"{name} = {toml(table[name])}" for name in Settings.model_fields if name in table),
+    ]
+    write_private(settings.dir / TOML_NAME, "\n".join(lines) + "\n")
+    return Settings.load({"dir": settings.dir}, environ={})
+
+
+def toml(value: object) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(toml, value))}]"
+    if isinstance(value, int | float):
+        return json.dumps(value)
+    return json.dumps(str(value), ensure_ascii=False)
+
+
+def refuse_other_settings(running: Settings, asked: Settings) -> None:
+    """Raise SettingsError when a stack that is up was asked for with another value than it runs with."""
+    for name in Settings.model_fields:
+        if name == "dir" or not is_given(asked, name) or getattr(asked, name) == getattr(running, name):
+            continue
+        values = "another value" if is_secret(name) else f"{getattr(running, name)!r}, not {getattr(asked, name)!r}"
+        raise SettingsError(f"the farm in {running.dir} is up with {name} {values}: `farm down` first")
