@@ -95,7 +95,7 @@ def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
         "seed is 'x'",
         "'colour'",
         "no face",
-        "0.100 s",
+        "wanted 0.2 s",
         "duration is 5 s",
         "chunk_seconds is 0",
     ):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from farm.errors import NotFoundError
+from farm.errors import NotFoundError, StorageError
 from farm.storage import keys
 from farm.storage.upload import PART_BYTES
 
@@ -143,6 +143,14 @@ def test_an_input_that_lies_there_half_is_uploaded_again(storage: Storage, tmp_p
     assert storage.get_bytes(key) == b"pixels"
 
 
+def test_an_input_that_changes_while_it_is_uploaded_is_not_kept(storage: Storage, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(b"pixels")
+    with pytest.raises(StorageError, match=r"photo\.png was changed while it was uploaded as s3://b-.*/assets/"):
+        storage.put_asset(photo, on_progress=lambda share: os.utime(photo, (share, share)))
+    assert not list(storage.list("assets/"))
+
+
 def test_a_file_that_is_not_there_is_named(storage: Storage, tmp_path: Path) -> None:
     for put in (storage.put_asset, lambda path: storage.put_file("x", path)):
         with pytest.raises(NotFoundError, match=r"missing\.wav"):
@@ -173,6 +181,9 @@ def test_inputs_are_fetched_from_s3_urls(storage: Storage, bucket: str, tmp_path
     storage.put_bytes(hostile, b"speech")
     storage.fetch_url(f"s3://{bucket}/{hostile}", tmp_path / "speech")
     assert (tmp_path / "speech").read_bytes() == b"speech"
+    with pytest.raises(NotFoundError, match=f"there is no object s3://{bucket}/course 2/gone.wav"):
+        storage.fetch_url(f"s3://{bucket}/course 2/gone.wav", tmp_path / "gone")
+    assert [path.name for path in tmp_path.iterdir()] == ["speech"]
 
 
 HOSTILE_URLS = (
