@@ -43,7 +43,7 @@ def demo(
     shutil.rmtree(state, ignore_errors=True)  # each demo is a new farm
     began = time.monotonic()
     note("Starting a farm: Redis, storage, workers, sweeper, Flower ...")
-    with embedded_stack(state, slots=SLOTS) as stack:
+    with embedded_stack(state, slots=SLOTS, on_step=lambda step: note(f"  {step}")) as stack:
         up_after = time.monotonic() - began
         note(f"The farm is up after {duration(up_after)}. {_flower(stack)}")
         with Farm.from_settings(stack.settings) as farm:
