@@ -1,0 +1,206 @@
+"""A photo made ready to speak, and one frame drawn from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from engine.media.face import Landmarks
+from engine.media.image import resize
+from engine.preview import lids, lips
+from engine.preview.anatomy import Anatomy, Axes, Slit, read_anatomy
+from engine.preview.cavity import Cavity, opening_share, paint_cavity, seam_light
+from engine.preview.head import HeadField, head_field
+from engine.preview.lips import LipPose, warp_lips
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from engine.media.face import Face
+    from engine.preview.motion import HeadPose
+
+    Frame = NDArray[np.uint8]
+    Plane = NDArray[np.float32]
+
+_FINE = 2
+"""The photo is sampled from a copy this much finer: bilinear sampling then costs no sharpness."""
+_NO_MAP = np.empty((0, 0), np.float32)  # both coordinates are in the first map
+_SWING = 0.08  # widths of the face that the head may carry mouth and eyes away from their rest
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Everything that moves in one frame."""
+
+    head: HeadPose
+    lips: LipPose
+    lids: float
+
+
+@dataclass(frozen=True)
+class Area:
+    """Pixels (rows and columns of the picture) that one feature may change."""
+
+    rows: slice
+    columns: slice
+
+    def within(self, outer: Area | HeadField) -> tuple[slice, slice]:
+        return (
+            slice(self.rows.start - outer.rows.start, self.rows.stop - outer.rows.start),
+            slice(self.columns.start - outer.columns.start, self.columns.stop - outer.columns.start),
+        )
+
+
+@dataclass(frozen=True)
+class Puppet:
+    """The photo at render size, its finer copy, and where its parts are."""
+
+    photo: Frame
+    fine: Frame
+    head: HeadField
+    anatomy: Anatomy
+    cavity: Cavity
+    mouth_area: Area
+    inside_area: Area
+    eye_areas: tuple[Area, Area]
+
+    @classmethod
+    def of(cls, image: Frame, size: tuple[int, int], face: Face) -> Puppet:
+        """Make ready `image`, shown at `size` (width, height), whose face was found in its own pixels."""
+        scale = size[0] / image.shape[1], size[1] / image.shape[0]
+        photo = resize(image, size)
+        x0, y0, x1, y1 = face.box
+        head = head_field(size, (x0 * scale[0], y0 * scale[1], x1 * scale[0], y1 * scale[1]))
+        anatomy = read_anatomy(photo, _scaled(face.landmarks, scale))
+        swing = _SWING * head.face_width
+        mouth = anatomy.mouth.axes
+        shown = anatomy.mouth.gap > 0
+        return cls(
+            photo=photo,
+            fine=resize(image, (size[0] * _FINE, size[1] * _FINE)),
+            head=head,
+            anatomy=anatomy,
+            cavity=Cavity.of(
+                anatomy.skin, teeth_end=anatomy.mouth.lower - 0.03 if shown else anatomy.mouth.lower + 0.13
+            ),
+            mouth_area=_area(mouth, (lips.REACH_S, lips.REACH_UP, lips.REACH_DOWN), swing, head),
+            inside_area=_area(mouth, (1.2, 0.45, 1.1), swing, head),
+            eye_areas=(
+                _area(anatomy.left_eye.axes, (lids.REACH_S, lids.REACH_UP, lids.REACH_DOWN), swing, head),
+                _area(anatomy.right_eye.axes, (lids.REACH_S, lids.REACH_UP, lids.REACH_DOWN), swing, head),
+            ),
+        )
+
+
+def draw(puppet: Puppet, pose: Pose) -> Frame:
+    """One frame, [height, width, 3] RGB: the photo in `pose`."""
+    source = puppet.head.source(pose.head)  # [h, w, 2] over the head's pixels
+    if pose.lids > 0:
+        for area, eye in zip(puppet.eye_areas, (puppet.anatomy.left_eye, puppet.anatomy.right_eye), strict=True):
+            _lower_lids(source[area.within(puppet.head)], eye, pose.lids)
+
+    frame = puppet.photo.copy()
+    mouth = _Mouth.of(puppet, source, pose.lips)
+    frame[puppet.head.rows, puppet.head.columns] = _sample(puppet.fine, source)
+    mouth.paint(frame[puppet.inside_area.rows, puppet.inside_area.columns])
+    return frame
+
+
+def _lower_lids(source: Plane, eye: Slit, shut: float) -> None:
+    s, t = _places(source, eye.axes)
+    _shift(source, eye.axes, None, lids.lower_lids(s, t, eye=eye, shut=shut))
+
+
+@dataclass(frozen=True)
+class _Mouth:
+    """One frame's mouth between the warp of the lips, which it has done, and the painting of the inside."""
+
+    puppet: Puppet
+    pose: LipPose
+    s: Plane
+    t: Plane
+    warp: lips.LipWarp
+    unmoved: Plane
+
+    @classmethod
+    def of(cls, puppet: Puppet, source: Plane, pose: LipPose) -> _Mouth:
+        """Bend `source` by the lips and the jaw, and keep what the inside needs of it."""
+        axes = puppet.anatomy.mouth.axes
+        around = source[puppet.mouth_area.within(puppet.head)]
+        s, t = _places(around, axes)
+        warp = warp_lips(s, t, mouth=puppet.anatomy.mouth, pose=pose)
+        part = puppet.inside_area.within(puppet.mouth_area)
+        unmoved = around[part].copy()
+        _shift(around, axes, warp.ds, warp.dt)
+        near = replace(warp, upper=warp.upper[part], lower=warp.lower[part], inside=warp.inside[part])
+        return cls(puppet, pose, s[part], t[part], near, unmoved)
+
+    def paint(self, frame: Frame) -> None:
+        """Draw the inside of the mouth over `frame`, the pixels of the inside area."""
+        slit = self.puppet.anatomy.mouth
+        share = opening_share(self.t, self.warp, slit.axes.unit)[..., None]
+        colours = paint_cavity(
+            self.puppet.cavity, self.s, self.t, warp=self.warp, pose=self.pose, photo_teeth=self._photo_teeth(slit)
+        )
+        lips_light = seam_light(self.t, self.warp)[..., None] if slit.gap > 0 else np.float32(1)
+        lit = frame * lips_light
+        frame[:] = np.clip(lit + (colours - lit) * share + np.float32(0.5), 0, 255).astype(np.uint8)
+
+    def _photo_teeth(self, slit: Slit) -> Plane | None:
+        if slit.gap <= 0:
+            return None
+        bend = 1 - np.minimum(self.s * self.s, 1)
+        # teeth behind the lips were not photographed: what is seen at the edge goes on
+        seen = np.clip(self.t, np.float32(slit.upper + 0.06) * bend, np.float32(slit.lower - 0.04) * bend)
+        _shift(self.unmoved, slit.axes, None, seen - self.t)
+        return _sample(self.puppet.fine, self.unmoved).astype(np.float32)
+
+
+def _places(source: Plane, axes: Axes) -> tuple[Plane, Plane]:
+    """(s, t) of the photo's pixels in `source`."""
+    matrix = axes.inverse().astype(np.float32)
+    x, y = source[..., 0], source[..., 1]
+    s, t = (row[0] * x + row[1] * y + row[2] for row in matrix)
+    return s, t
+
+
+def _shift(source: Plane, axes: Axes, ds: Plane | None, dt: Plane) -> None:
+    matrix = axes.forward().astype(np.float32)
+    for axis in (0, 1):
+        source[..., axis] += matrix[axis, 1] * dt
+        if ds is not None:
+            source[..., axis] += matrix[axis, 0] * ds
+
+
+def _sample(fine: Frame, source: Plane) -> Frame:
+    # the middle of pixel x lies at FINE * x + (FINE - 1) / 2 of the finer copy
+    places = source * np.float32(_FINE) + np.float32((_FINE - 1) / 2)
+    taken = cv2.remap(fine, places, _NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return taken.astype(np.uint8, copy=False)
+
+
+def _area(axes: Axes, reach: tuple[float, float, float], swing: float, head: HeadField) -> Area:
+    """The head's pixels within reach (s to either side, t up, t down) of a slit, however the head swings."""
+    s, up, down = reach
+    corners = np.array([[-s, -s, s, s], [-up, down, -up, down], [1, 1, 1, 1]])
+    x, y = axes.forward() @ corners
+    return Area(
+        slice(max(head.rows.start, int(y.min() - swing)), min(head.rows.stop, int(y.max() + swing) + 1)),
+        slice(max(head.columns.start, int(x.min() - swing)), min(head.columns.stop, int(x.max() + swing) + 1)),
+    )
+
+
+def _scaled(landmarks: Landmarks, scale: tuple[float, float]) -> Landmarks:
+    def shown(point: tuple[float, float]) -> tuple[float, float]:
+        return point[0] * scale[0], point[1] * scale[1]
+
+    return Landmarks(
+        left_eye=shown(landmarks.left_eye),
+        right_eye=shown(landmarks.right_eye),
+        nose=shown(landmarks.nose),
+        mouth_left=shown(landmarks.mouth_left),
+        mouth_right=shown(landmarks.mouth_right),
+    )

@@ -1,0 +1,96 @@
+"""The preview renderer: a photo whose mouth follows the speech, drawn on a CPU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from engine.errors import PortraitError
+from engine.media.face import Face, detect_faces
+from engine.media.image import crop_to_face, load_portrait, render_size
+from engine.plan import Geometry
+from engine.preview.lips import LipPose
+from engine.preview.motion import blink, head_motion
+from engine.preview.mouth import mouth_track
+from engine.preview.puppet import Pose, Puppet, draw
+from engine.renderer import Renderer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from engine.renderer import Frame, Inputs, OnProgress
+    from engine.spec import ChunkSpec
+
+_BLOCK = 250
+"""frames25 whose mouth poses are computed at a time."""
+
+
+@dataclass(frozen=True)
+class PreviewFeatures:
+    """A job's portrait made ready, and the job itself."""
+
+    puppet: Puppet
+    inputs: Inputs
+
+
+class PreviewRenderer(Renderer):
+    """Draws a draft on one CPU core: frame f depends on the portrait, the speech around f, the spec and f alone."""
+
+    geometry = Geometry()
+    version = "1"
+
+    def load(self, device: str) -> None:  # noqa: ARG002  (whatever the slot has, a core draws)
+        """Nothing to load; a slot is one core, so OpenCV gets one thread."""
+        cv2.setNumThreads(1)
+
+    def prepare(self, inputs: Inputs) -> PreviewFeatures:
+        """Find the face and make the photo ready. Raises PortraitError where there is none."""
+        image = load_portrait(inputs.portrait)
+        image, face = _framed(image, inputs)
+        size = render_size(image.shape[0], image.shape[1], inputs.spec.min_resolution)
+        return PreviewFeatures(Puppet.of(image, size, face), inputs)
+
+    def render(self, chunk: ChunkSpec, features: PreviewFeatures, on_progress: OnProgress) -> Iterator[Frame]:
+        start, stop = chunk.out
+        for block in range(start, stop, _BLOCK):
+            poses = poses_of(features.inputs, block, min(block + _BLOCK, stop))
+            for frame, pose in enumerate(poses, start=block):
+                yield draw(features.puppet, pose)
+                on_progress((frame + 1 - start) / (stop - start))
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def poses_of(inputs: Inputs, start: int, stop: int) -> list[Pose]:
+    """What mouth, head and lids do in frames25 [start, stop)."""
+    spec = inputs.spec
+    track = mouth_track(inputs.speech, start, stop, gain=spec.dynamic_scale * spec.motion_scale)
+    return [
+        Pose(
+            head=head_motion(spec.seed, start + index, spec.motion_scale),
+            lips=LipPose.of(float(track.opening[index]), float(track.width[index]), float(track.teeth[index])),
+            lids=blink(spec.seed, start + index),
+        )
+        for index in range(stop - start)
+    ]
+
+
+def _framed(image: Frame, inputs: Inputs) -> tuple[Frame, Face]:
+    """The part of the photo that is shown, and its largest face."""
+    face = _largest_face(image, inputs)
+    if inputs.spec.framing == "full":
+        return image, face
+    x0, y0, x1, y1 = crop_to_face(image.shape[0], image.shape[1], box=face.box, expand_ratio=inputs.spec.expand_ratio)
+    cropped = np.ascontiguousarray(image[y0:y1, x0:x1])
+    return cropped, face.moved(-x0, -y0)
+
+
+def _largest_face(image: Frame, inputs: Inputs) -> Face:
+    faces = detect_faces(image)
+    if not faces:
+        raise PortraitError(f"portrait {inputs.portrait.name} shows no face, wanted one that looks at the camera")
+    return faces[0]
