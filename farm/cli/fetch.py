@@ -27,24 +27,13 @@ def writable(path: Path) -> Path:
     return path
 
 
-def transfer_bar() -> Progress:
-    """A bar on stderr for bytes that go to or come from storage; nothing where nobody watches."""
-    screen = console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        console=screen,
-        transient=True,
-        disable=not screen.is_terminal,
-    )
-
-
 def download(job: Job, path: Path, *, quiet: bool) -> None:
-    """Write a job's video to `path`."""
-    if quiet:
+    """Write a job's video to `path`, with a bar on stderr where somebody watches."""
+    screen = console(stderr=True)
+    if quiet or not screen.is_terminal:
         job.fetch(path)
         return
-    with transfer_bar() as progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    with Progress(*columns, console=screen, transient=True) as progress:
         task = progress.add_task(f"fetching {path.name}", total=1.0)
         job.fetch(path, on_progress=lambda share: progress.update(task, completed=share))

@@ -28,7 +28,7 @@ class LeftAloneError(FarmError):
 
     def __init__(self, job: str, folder: Path | None) -> None:
         where = f" --dir '{folder}'" if folder else ""
-        super().__init__(f"interrupted; job {job} goes on. Come back with: farm job show {job} --follow{where}")
+        super().__init__(f"Interrupted: job {job} goes on. Come back with: farm job show {job} --follow{where}")
 
 
 def follow(job: Job, *, as_json: bool, folder: Path | None) -> JobView:

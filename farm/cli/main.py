@@ -77,7 +77,8 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_NO_READER
     except typer.TyperException as error:
-        complain("usage", _usage_sentence(error), problems=[], as_json=as_json)
+        if error.format_message():  # a noun without a verb has printed its help already
+            complain("usage", _usage_sentence(error), problems=[], as_json=as_json)
         return EXIT_WRONG_INPUT
     except FarmError as error:
         complain(error.code, str(error), problems=getattr(error, "problems", []), as_json=as_json)
@@ -86,7 +87,7 @@ def run(arguments: list[str]) -> int:
         complain(error.code, str(error), problems=getattr(error, "problems", []), as_json=as_json)
         return EXIT_WRONG_INPUT
     if code == EXIT_INTERRUPTED:  # click's answer to Ctrl-C
-        complain("interrupted", "interrupted", problems=[], as_json=as_json)
+        complain("interrupted", "Interrupted.", problems=[], as_json=as_json)
     return int(code)
 
 

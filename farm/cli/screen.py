@@ -52,4 +52,4 @@ def complain(code: str, message: str, *, problems: list[str], as_json: bool) -> 
     elif len(problems) > 1:
         note("\n".join([f"Error: {len(problems)} problems", *(f"  - {problem}" for problem in problems)]))
     else:
-        note(f"Error: {message}")
+        note(message if code == "interrupted" else f"Error: {message}")

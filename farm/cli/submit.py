@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engine.spec import BLURRY_BELOW_STEPS, FRAMINGS, RANGES, RenderSpec
-from farm.cli.fetch import download, transfer_bar, writable
+from farm.cli.fetch import download, writable
 from farm.cli.follow import follow, wait_silently
 from farm.cli.options import PRIORITY_WORDS, Dir, Json, complete_framing, complete_renderer, examples
-from farm.cli.screen import note, say, say_json
+from farm.cli.screen import console, note, say, say_json
 from farm.jobs.model import DEFAULT_PRIORITY
 
 if TYPE_CHECKING:
@@ -181,15 +181,13 @@ def submit(
 
 
 def _submitted(farm: Farm, portrait: str, speech: str, wanted: dict[str, Any], *, quiet: bool) -> Job:
-    if quiet:
+    screen = console(stderr=True)
+    if quiet or not screen.is_terminal:
         return farm.submit(portrait, speech, **wanted)
-    with transfer_bar() as progress:
-        tasks: dict[str, Any] = {}
+    with screen.status("checking ...") as status:
 
         def show(what: str, share: float) -> None:
-            if what not in tasks:
-                tasks[what] = progress.add_task(what, total=1.0)
-            progress.update(tasks[what], completed=share)
+            status.update(f"{what} {share:.0%}" if share else f"{what} ...")
 
         return farm.submit(portrait, speech, on_progress=show, **wanted)
 
@@ -197,7 +195,10 @@ def _submitted(farm: Farm, portrait: str, speech: str, wanted: dict[str, Any], *
 def _announce(job: Job) -> None:
     for warning in job.warnings:
         note(f"Warning: {warning}")
-    say(f"Job {job.id} submitted." if job.created else f"Job {job.id} is the same and was there already.")
+    if job.created:
+        say(f"Job {job.id} submitted.")
+    else:
+        say(f"Job {job.id} is the same, {job.view().state} already. To render it again, give another --token.")
 
 
 def _finish(job: Job, output: Path | None, *, as_json: bool, folder: Path | None) -> None:

@@ -67,6 +67,14 @@ def test_help_documents_every_exit_code(capsys: pytest.CaptureFixture[str]) -> N
     assert lines[1:] == ["0", "2", "3", "4", "130"]
 
 
+@pytest.mark.parametrize("arguments", [[], ["job"], ["slot"], ["settings"]])
+def test_a_noun_without_a_verb_prints_its_help(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(arguments) == 2
+    said = capsys.readouterr()
+    assert "Usage: " in said.out
+    assert said.err == ""
+
+
 def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--version"]) == 0
     assert capsys.readouterr().out.strip()[0].isdecimal()

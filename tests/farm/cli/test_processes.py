@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import pytest
 
@@ -53,6 +55,32 @@ def test_following_as_json_prints_one_object_a_line_until_the_end(farm_process: 
     assert code == 3
     assert json.loads(out.splitlines()[-1])["state"] == "failed"
     assert json.loads(err)["error"]["code"] == "job_failed"
+
+
+def test_following_on_a_terminal_redraws_one_card(environ: dict[str, str], hand: Hand) -> None:
+    job = hand.job(chunks=2)
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-c", "from farm.cli.main import main; main()", "job", "show", job, "--follow"]
+    terminal = {**environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "40"}
+    process = subprocess.Popen(command, env=terminal, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    with os.fdopen(ours, "rb", buffering=0) as screen:
+        shown = read_until(screen, "2 waiting")
+        hand.render(job, 0)
+        shown += read_until(screen, "1 done, 1 waiting")
+        hand.render(job, 1)
+        hand.stitch(job)
+        shown += read_until(screen, "d1ge57")
+        assert process.wait(DEADLINE_SECONDS) == 0
+    assert "\x1b[1A\x1b[2K" in shown, "a card is wiped before the next is drawn"
+
+
+def read_until(screen: BinaryIO, words: str) -> str:
+    """What a terminal received up to the words; the test's own time limit ends it if they never come."""
+    seen = b""
+    while words.encode() not in seen:
+        seen += screen.read(65536)
+    return seen.decode(errors="replace")
 
 
 def test_ctrl_c_ends_the_waiting_not_the_job_and_says_how_to_come_back(

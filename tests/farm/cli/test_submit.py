@@ -1,0 +1,67 @@
+"""`farm submit`: refusals before anything is queued, and one lesson from submit to the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import Answer
+
+    from farm import Farm
+
+    Cli = Callable[..., Answer]
+
+SAMPLES = Path(__file__).parents[3] / "samples"
+LESSON = (SAMPLES / "portrait.png", SAMPLES / "lesson.opus")
+
+
+def test_every_problem_is_told_at_once_in_plain_sentences_and_nothing_is_queued(cli: Cli) -> None:
+    wrong = ("--steps", "300", "--framing", "round", "--priority", "12", "--duration", "7")
+    answer = cli("submit", *LESSON, *wrong)
+    assert (answer.code, answer.out) == (2, "")
+    for words in ("steps is 300", "framing is 'round'", "priority is 12", "duration is 7 s"):
+        assert words in answer.err
+    problems = cli("submit", *LESSON, *wrong, "--json").error["problems"]
+    assert len(problems) == 4
+    assert cli("job", "list", "--json").json == []
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_anything_is_queued(cli: Cli, tmp_path: Path) -> None:
+    answer = cli("submit", *LESSON, "--output", tmp_path / "nowhere" / "lesson.mp4")
+    assert answer.code == 2
+    assert str(tmp_path / "nowhere") in answer.err
+    assert cli("job", "list", "--json").json == []
+
+
+def test_a_job_that_no_slot_can_render_is_queued_with_a_warning(cli: Cli) -> None:
+    answer = cli("submit", *LESSON, "--renderer", "sonic", "--name", "Algebra 03")
+    assert answer.code == 0
+    assert "Warning: no slot" in answer.err
+    assert answer.out.split()[1] == cli("job", "list", "--json").json[0]["id"]
+
+
+@pytest.mark.parametrize("owners", [("ada", "ada"), ("ada", "bob")])
+def test_the_same_submit_is_one_job_but_for_another_owner(cli: Cli, owners: tuple[str, str]) -> None:
+    found = [cli("submit", *LESSON, "--owner", owner, "--json").json for owner in owners]
+    same = owners[0] == owners[1]
+    assert [job["created"] for job in found] == [True, not same]
+    assert (found[0]["id"] == found[1]["id"]) is same
+    assert [job["owner"] for job in found] == list(owners)
+
+
+def test_a_lesson_goes_from_submit_to_the_file(cli: Cli, run_farm: Callable[..., Farm], tmp_path: Path) -> None:
+    run_farm(renderers=("stripes=tests.renderers:Stripes",))
+    lesson = (*LESSON, "--renderer", "stripes", "--chunk-seconds", "10", "--name", "Algebra 03")
+    made = cli("submit", *lesson, "--output", tmp_path / "lesson.mp4", "--json")
+    assert (made.code, made.json["state"], len(made.json["chunks"])) == (0, "done", 3)
+    assert (tmp_path / "lesson.mp4").read_bytes()[4:8] == b"ftyp"
+    again = cli("submit", *lesson, "--wait")
+    assert again.code == 0
+    assert "done already" in again.out
+    assert "3: 3 done" in cli("job", "show", made.json["id"]).out
+    assert "chunk 2, attempt 1" in cli("job", "logs", made.json["id"]).out
