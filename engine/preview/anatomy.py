@@ -6,8 +6,8 @@ Lengths are in units of half a mouth (or half an eye), along (s) and across (t) 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
 
 import cv2
 import numpy as np
@@ -17,11 +17,14 @@ if TYPE_CHECKING:
 
     from engine.media.face import Landmarks, Point
 
+_Real = TypeVar("_Real", np.float32, np.float64)
+
 PATCH_STEP = 0.03
 """Distance of two samples in a patch, in units."""
 _HALF_EYE = 0.27  # of the distance between the eyes
 _FLESH_SCORE = 0.35  # what scores less belongs to lips and lids
 _STRAY_COST = 0.25  # square units of fit that one unit away from the detector's corners must gain
+_RIM = 0.035
 _OPEN_AREA = 0.06  # square units of teeth or darkness that make a mouth count as open
 
 
@@ -51,7 +54,7 @@ class Axes:
 
 @dataclass(frozen=True)
 class Slit:
-    """The gap between two lips or lids: from corner to corner at t = 0, edges bent as 1 - s * s.
+    """The gap between two lips or lids, from corner to corner at t = 0.
 
     upper, lower: t of its edges in the middle. They are equal where it is shut.
     """
@@ -63,6 +66,12 @@ class Slit:
     @property
     def gap(self) -> float:
         return self.lower - self.upper
+
+    def edges(self, bend: NDArray[_Real]) -> tuple[NDArray[_Real], NDArray[_Real]]:
+        """t of the upper and the lower edge where 1 - s * s is `bend`."""
+        upper, lower = bend.dtype.type(self.upper), bend.dtype.type(self.lower)
+        # an open smile stays high beside its corners
+        return (upper * bend * bend if self.upper > 0 and self.gap > 0 else upper * bend), lower * bend
 
 
 @dataclass(frozen=True)
@@ -99,7 +108,8 @@ def _fit_mouth(photo: NDArray[np.uint8], axes: Axes) -> Slit:
     skin = _lab(_skin(photo, axes)[None, None].astype(np.uint8))[0, 0]
     fitted = patch.best_slit(_not_flesh(patch.lab, skin), uppers=(-0.15, 0.4), gaps=(0.1, 0.7))
     if fitted.area >= _OPEN_AREA:
-        return fitted.slit
+        # a little of the lips goes, so that no rim of teeth moves along with them
+        return replace(fitted.slit, upper=fitted.slit.upper - _RIM, lower=fitted.slit.lower + _RIM)
     darkness = np.clip(1 - patch.lab[..., 0] / max(1.0, skin[0]), 0, 1)
     return patch.best_line(darkness, bends=(-0.15, 0.4))
 
@@ -179,10 +189,11 @@ class _Patch:
         gap = np.linspace(*gaps, 13)
         at = np.linspace(-0.9, 0.9, 37)
         bend = 1 - at**2
+        tops_of = upper[:, None] * np.where(upper[:, None] > 0, bend, 1.0)  # as Slit.edges has it
         best, best_area = Slit(self.axes, 0.0, 0.0), -math.inf
         for shift, scale, corner in _corners():
             columns = self._columns(shift + scale * at)
-            tops = self._rows(corner + scale * upper[:, None] * bend)  # [uppers, 37]
+            tops = self._rows(corner + scale * tops_of * bend)  # [uppers, 37]
             bottoms = self._rows(corner + scale * (upper[:, None] + gap)[:, :, None] * bend)  # [uppers, gaps, 37]
             areas = (total[bottoms, columns] - total[tops, columns][:, None]).sum(axis=2)
             areas = areas * (scale * 0.05 * PATCH_STEP) - _STRAY_COST * _strayed(shift, scale, corner)

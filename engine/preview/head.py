@@ -24,30 +24,34 @@ _DEEP = (0.62, 0.72)  # half axes of the part that turns ahead of the rim
 class HeadField:
     """The pixels that move, and at each node how much of each movement it takes part in.
 
-    rows, columns: where in the picture. rest: [height, width, 2], each pixel's own (x, y).
+    rows, columns: where in the picture. rest_x, rest_y: [height, width], each pixel's own place.
     weight, depth, x, y: [nodes, nodes]; x and y are distances from the neck, times weight.
     """
 
     rows: slice
     columns: slice
-    rest: NDArray[np.float32]
+    rest_x: NDArray[np.float32]
+    rest_y: NDArray[np.float32]
     weight: NDArray[np.float32]
     depth: NDArray[np.float32]
     x: NDArray[np.float32]
     y: NDArray[np.float32]
     face_width: float
 
-    def source(self, pose: HeadPose) -> NDArray[np.float32]:
-        """[height, width, 2]: the photo's (x, y) that is seen at each pixel when the head is in `pose`."""
-        roll = math.radians(pose.roll)
-        right, down = pose.right * self.face_width, pose.down * self.face_width
-        turn, nod = pose.turn * self.face_width, pose.nod * self.face_width
-        moved_x = self.weight * right + self.depth * turn + self.x * pose.nearer - self.y * roll
-        moved_y = self.weight * down + self.depth * nod + self.y * pose.nearer + self.x * roll
-        nodes = np.stack([-moved_x, -moved_y], axis=2).astype(np.float32)
-        height, width = self.weight.shape
-        drawn_up = cv2.resize(nodes, (width * GRID, height * GRID), interpolation=cv2.INTER_LINEAR)
-        return self.rest + drawn_up[: self.rest.shape[0], : self.rest.shape[1]].astype(np.float32, copy=False)
+    def source(self, pose: HeadPose) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """x and y of the photo, each [height, width], that are seen at each pixel when the head is in `pose`."""
+        roll, nearer = np.float32(math.radians(pose.roll)), np.float32(pose.nearer)
+        right, down, turn, nod = (
+            np.float32(part * self.face_width) for part in (pose.right, pose.down, pose.turn, pose.nod)
+        )
+        moved_x = self.weight * right + self.depth * turn + self.x * nearer - self.y * roll
+        moved_y = self.weight * down + self.depth * nod + self.y * nearer + self.x * roll
+        return self.rest_x - self._drawn_up(moved_x), self.rest_y - self._drawn_up(moved_y)
+
+    def _drawn_up(self, nodes: NDArray[np.float32]) -> NDArray[np.float32]:
+        height, width = nodes.shape
+        pixels = cv2.resize(nodes, (width * GRID, height * GRID), interpolation=cv2.INTER_LINEAR)
+        return pixels[: self.rest_x.shape[0], : self.rest_x.shape[1]].astype(np.float32, copy=False)
 
 
 def head_field(size: tuple[int, int], box: tuple[float, float, float, float]) -> HeadField:
@@ -67,7 +71,8 @@ def head_field(size: tuple[int, int], box: tuple[float, float, float, float]) ->
     return HeadField(
         rows=rows,
         columns=columns,
-        rest=np.ascontiguousarray(np.dstack([rest_x, rest_y])),
+        rest_x=rest_x,
+        rest_y=rest_y,
         weight=weight.astype(np.float32),
         depth=(np.clip(1 - deep**2, 0, 1) ** 2).astype(np.float32),
         x=(weight * (x - centre_x)).astype(np.float32),

@@ -25,6 +25,7 @@ TALLEST = 0.62
 """Height of an opening of 1."""
 
 _NARROWEST, _WIDEST = 0.70, 1.12  # half width of a rounded and of a spread mouth
+_DRAWN_IN = 0.12  # a mouth that opens wide draws its corners in by this
 _UPPER_SHARE = 0.28  # of an opening is made by the upper lip; the jaw does the rest
 _UPPER_REACH = 0.62  # to the foot of the nose
 _LIP_REACH = 0.6  # below the lower lip's edge, from where on all moves with the jaw
@@ -43,7 +44,7 @@ class LipPose:
 
     @classmethod
     def of(cls, opening: float, width: float, teeth: float) -> LipPose:
-        half_width = 1 + width * ((_WIDEST - 1) if width > 0 else (1 - _NARROWEST))
+        half_width = 1 + width * ((_WIDEST - 1) if width > 0 else (1 - _NARROWEST)) - _DRAWN_IN * opening
         return cls(opening * TALLEST, half_width, teeth)
 
 
@@ -77,11 +78,12 @@ def warp_lips(s: Plane, t: Plane, *, mouth: Slit, pose: LipPose) -> LipWarp:
         * np.maximum(1 - out * np.float32(1 / REACH_S**2), 0) ** 2
     )
     jaw = jaw * (1 - _smoothstep((t - np.float32(_CHIN)) * np.float32(1 / (_NECK - _CHIN))))
-    lower_moved = lower - np.float32(mouth.lower) * source_bend
+    source_upper, source_lower = mouth.edges(source_bend)
+    lower_moved = lower - source_lower
     down = lower_moved * (1 - lip) + jaw * lip
 
     above = np.maximum(upper - t, 0) * np.float32(1 / _UPPER_REACH)
-    up = (upper - np.float32(mouth.upper) * source_bend) * np.maximum(1 - above * above, 0) ** 2
+    up = (upper - source_upper) * np.maximum(1 - above * above, 0) ** 2
     dt = -np.where(t + t > upper + lower, down, up)
     return LipWarp(ds, dt, upper, lower, inside)
 

@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
     Frame = NDArray[np.uint8]
     Plane = NDArray[np.float32]
+    Source = tuple[Plane, Plane]
+    # x and y, each [height, width]: the place of the photo that is seen at a pixel
 
 _FINE = 2
 """The photo is sampled from a copy this much finer: bilinear sampling then costs no sharpness."""
-_NO_MAP = np.empty((0, 0), np.float32)  # both coordinates are in the first map
 _SWING = 0.08  # widths of the face that the head may carry mouth and eyes away from their rest
 
 
@@ -84,7 +85,7 @@ class Puppet:
             head=head,
             anatomy=anatomy,
             cavity=Cavity.of(
-                anatomy.skin, teeth_end=anatomy.mouth.lower - 0.03 if shown else anatomy.mouth.lower + 0.13
+                anatomy.skin, teeth_end=anatomy.mouth.lower - 0.05 if shown else anatomy.mouth.lower + 0.13
             ),
             mouth_area=_area(mouth, (lips.REACH_S, lips.REACH_UP, lips.REACH_DOWN), swing, head),
             inside_area=_area(mouth, (1.2, 0.45, 1.1), swing, head),
@@ -97,10 +98,10 @@ class Puppet:
 
 def draw(puppet: Puppet, pose: Pose) -> Frame:
     """One frame, [height, width, 3] RGB: the photo in `pose`."""
-    source = puppet.head.source(pose.head)  # [h, w, 2] over the head's pixels
+    source = puppet.head.source(pose.head)
     if pose.lids > 0:
         for area, eye in zip(puppet.eye_areas, (puppet.anatomy.left_eye, puppet.anatomy.right_eye), strict=True):
-            _lower_lids(source[area.within(puppet.head)], eye, pose.lids)
+            _lower_lids(_part(source, area.within(puppet.head)), eye, pose.lids)
 
     frame = puppet.photo.copy()
     mouth = _Mouth.of(puppet, source, pose.lips)
@@ -109,7 +110,7 @@ def draw(puppet: Puppet, pose: Pose) -> Frame:
     return frame
 
 
-def _lower_lids(source: Plane, eye: Slit, shut: float) -> None:
+def _lower_lids(source: Source, eye: Slit, shut: float) -> None:
     s, t = _places(source, eye.axes)
     _shift(source, eye.axes, None, lids.lower_lids(s, t, eye=eye, shut=shut))
 
@@ -123,17 +124,17 @@ class _Mouth:
     s: Plane
     t: Plane
     warp: lips.LipWarp
-    unmoved: Plane
+    unmoved: Source
 
     @classmethod
-    def of(cls, puppet: Puppet, source: Plane, pose: LipPose) -> _Mouth:
+    def of(cls, puppet: Puppet, source: Source, pose: LipPose) -> _Mouth:
         """Bend `source` by the lips and the jaw, and keep what the inside needs of it."""
         axes = puppet.anatomy.mouth.axes
-        around = source[puppet.mouth_area.within(puppet.head)]
+        around = _part(source, puppet.mouth_area.within(puppet.head))
         s, t = _places(around, axes)
         warp = warp_lips(s, t, mouth=puppet.anatomy.mouth, pose=pose)
         part = puppet.inside_area.within(puppet.mouth_area)
-        unmoved = around[part].copy()
+        unmoved = around[0][part].copy(), around[1][part].copy()
         _shift(around, axes, warp.ds, warp.dt)
         near = replace(warp, upper=warp.upper[part], lower=warp.lower[part], inside=warp.inside[part])
         return cls(puppet, pose, s[part], t[part], near, unmoved)
@@ -152,33 +153,37 @@ class _Mouth:
     def _photo_teeth(self, slit: Slit) -> Plane | None:
         if slit.gap <= 0:
             return None
-        bend = 1 - np.minimum(self.s * self.s, 1)
+        upper, lower = slit.edges(1 - np.minimum(self.s * self.s, 1))
         # teeth behind the lips were not photographed: what is seen at the edge goes on
-        seen = np.clip(self.t, np.float32(slit.upper + 0.06) * bend, np.float32(slit.lower - 0.04) * bend)
+        seen = np.clip(self.t, upper + np.float32(0.09), np.maximum(lower - np.float32(0.08), upper + np.float32(0.09)))
         _shift(self.unmoved, slit.axes, None, seen - self.t)
         return _sample(self.puppet.fine, self.unmoved).astype(np.float32)
 
 
-def _places(source: Plane, axes: Axes) -> tuple[Plane, Plane]:
+def _part(source: Source, part: tuple[slice, slice]) -> Source:
+    return source[0][part], source[1][part]
+
+
+def _places(source: Source, axes: Axes) -> tuple[Plane, Plane]:
     """(s, t) of the photo's pixels in `source`."""
     matrix = axes.inverse().astype(np.float32)
-    x, y = source[..., 0], source[..., 1]
-    s, t = (row[0] * x + row[1] * y + row[2] for row in matrix)
+    s, t = (row[0] * source[0] + row[1] * source[1] + row[2] for row in matrix)
     return s, t
 
 
-def _shift(source: Plane, axes: Axes, ds: Plane | None, dt: Plane) -> None:
+def _shift(source: Source, axes: Axes, ds: Plane | None, dt: Plane) -> None:
+    """Move `source` itself by (ds, dt)."""
     matrix = axes.forward().astype(np.float32)
-    for axis in (0, 1):
-        source[..., axis] += matrix[axis, 1] * dt
+    for plane, (along, across, _) in zip(source, matrix, strict=True):
+        plane += across * dt
         if ds is not None:
-            source[..., axis] += matrix[axis, 0] * ds
+            plane += along * ds
 
 
-def _sample(fine: Frame, source: Plane) -> Frame:
+def _sample(fine: Frame, source: Source) -> Frame:
     # the middle of pixel x lies at FINE * x + (FINE - 1) / 2 of the finer copy
-    places = source * np.float32(_FINE) + np.float32((_FINE - 1) / 2)
-    taken = cv2.remap(fine, places, _NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    x, y = (plane * np.float32(_FINE) + np.float32((_FINE - 1) / 2) for plane in source)
+    taken = cv2.remap(fine, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return taken.astype(np.uint8, copy=False)
 
 
