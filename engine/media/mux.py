@@ -79,12 +79,8 @@ class PacketMuxer(AbstractContextManager["PacketMuxer"]):
             self._video.time_base = FRAME_TIME
             self._sound = self._out.add_stream_from_template(self._speech.streams.audio[0])
             return
-        first, this = self._video.codec_context, stream.codec_context
-        if (this.width, this.height) != (first.width, first.height):
-            raise RenderError(
-                f"{path.name} is {this.width}x{this.height}, the ones before {first.width}x{first.height}"
-            )
-        if this.extradata != first.extradata:
+        # the parameter sets: size, profile and everything else that a decoder is told once
+        if stream.codec_context.extradata != self._video.codec_context.extradata:
             raise RenderError(f"{path.name} was encoded with other settings than the ones before: it cannot be joined")
 
     def _write_frame(self, packet: Packet[VideoStream]) -> None:

@@ -23,7 +23,7 @@ def encode_seam(before: SegmentFiles, after: SegmentFiles, out: Path, *, overlap
     Raises RenderError for a side that does not hold the frames that its segment names.
     """
     hashes = []
-    with VideoSink(out, (before.width, before.height), encoding) as sink:
+    with VideoSink(out, (before.width, before.height), encoding.for_seam()) as sink:
         for frame in crossfaded(before, after, overlap):
             sink.write(frame)
             hashes.append(frame_hash(frame))

@@ -61,6 +61,7 @@ def stitch(
 
 def _in_order(segments: Iterable[Segment], plan: Plan) -> Iterator[Segment]:
     given = iter(segments)
+    size: tuple[int, int] | None = None
     for chunk in plan.chunks:
         segment = next(given, None)
         if segment is None:
@@ -70,5 +71,11 @@ def _in_order(segments: Iterable[Segment], plan: Plan) -> Iterator[Segment]:
         if len(segment.files.hashes) != chunk.frames25:
             raise RenderError(
                 f"the segment of chunk {chunk.index} names {len(segment.files.hashes)} hashes, wanted {chunk.frames25}"
+            )
+        if size is None:
+            size = segment.files.width, segment.files.height
+        if (found := (segment.files.width, segment.files.height)) != size:
+            raise RenderError(
+                f"the segment of chunk {chunk.index} is {found[0]}x{found[1]} pixels, the first {size[0]}x{size[1]}"
             )
         yield segment

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -44,7 +44,10 @@ class Encoding:
 
     @property
     def options(self) -> dict[str, str]:
-        """One thread, for the bytes depend on their number; no B-frames, so that a packet's place is its frame's."""
+        """One thread, for the bytes depend on their number; no B-frames, so that a packet's place is its frame's.
+
+        x264's stitchable keeps its headers the same whatever the content and the crf.
+        """
         return {
             "crf": str(self.crf),
             "preset": self.preset,
@@ -52,7 +55,12 @@ class Encoding:
             "bf": "0",
             "g": str(KEY_FRAME_EVERY),
             "flags": "+cgop",
+            "x264-params": "stitchable=1",
         }
+
+    def for_seam(self) -> Encoding:
+        """The same, one crf finer: x264 saves on frames that few later ones look back to, and a seam has only such."""
+        return replace(self, crf=self.crf - 1) if self.crf > 1 else self  # crf 0 is another profile
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,8 @@ def clicks_of(samples: int, rate: int) -> NDArray[np.float32]:
     sound = np.random.default_rng(7).normal(0, 0.01, samples)
     width = max(8, rate // 1000)
     for at in (rate // 10, samples // 2, samples - rate // 10):
-        sound[at : at + width] += 0.7 * np.hanning(width)[: max(0, samples - at)]
+        if 0 <= at <= samples - width:
+            sound[at : at + width] += 0.7 * np.hanning(width)
     return sound.astype(np.float32)
 
 
