@@ -68,7 +68,7 @@ class Slit:
         return self.lower - self.upper
 
     def edges(self, bend: NDArray[_Real]) -> tuple[NDArray[_Real], NDArray[_Real]]:
-        """t of the upper and the lower edge where 1 - s * s is `bend`."""
+        """Where, in t, the upper and the lower edge lie where 1 - s * s is `bend`."""
         upper, lower = bend.dtype.type(self.upper), bend.dtype.type(self.lower)
         # an open smile stays high beside its corners
         return (upper * bend * bend if self.upper > 0 and self.gap > 0 else upper * bend), lower * bend
@@ -147,7 +147,7 @@ def _not_flesh(lab: NDArray[np.float32], skin: NDArray[np.float32]) -> NDArray[n
     )
     pale = pale * np.clip((light - 0.6 * skin[0]) / (0.15 * skin[0]), 0, 1)
     # a grey photo has no colour to go by
-    white = np.clip((light - 1.12 * skin[0]) / (0.08 * skin[0]), 0, 1) if skin_colour < 6 else 0.0
+    white = np.clip((light - 1.03 * skin[0]) / (0.08 * skin[0]), 0, 1) if skin_colour < 6 else 0.0
     score: NDArray[np.float64] = np.maximum(np.maximum(dark, pale), white).astype(np.float64)
     return score
 

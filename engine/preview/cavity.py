@@ -37,8 +37,13 @@ class Cavity:
     def of(cls, skin: NDArray[np.float64], *, teeth_end: float) -> Cavity:
         shade = skin.astype(np.float32)
         # ivory: the skin's lightness without most of its colour
-        ivory = np.float32(shade.max() * 1.02) * np.array([1.0, 0.96, 0.88], np.float32) * 0.85 + 0.15 * shade
-        return cls(shade * _DARK, shade * _TONGUE, np.minimum(ivory, 245), teeth_end)
+        ivory = np.float32(shade.max() * 1.1) * np.array([1.0, 0.97, 0.91], np.float32) * 0.9 + 0.1 * shade
+        # a photo without colour gets a mouth without colour
+        colour = np.float32(min(1.0, float(shade.max() - shade.min()) / (0.15 * float(shade.max()) + 1)))
+        dark, tongue, teeth = (
+            part * colour + part.mean() * (1 - colour) for part in (shade * _DARK, shade * _TONGUE, ivory)
+        )
+        return cls(dark, tongue, np.minimum(teeth, 245), teeth_end)
 
 
 def paint_cavity(
@@ -52,12 +57,10 @@ def paint_cavity(
     teeth_end = np.float32(cavity.teeth_end) * (1 - np.minimum(s * s, 1))
     colours = np.broadcast_to(cavity.dark, (*s.shape, 3)).copy()
 
-    tongue = (
-        _edge(np.float32(0.5 * pose.height) - to_lip, 0.14)
-        * (1 - warp.inside)
-        * np.float32(min(1.0, pose.height / 0.3))
-    )
-    _blend(colours, cavity.tongue, tongue * np.float32(1 - pose.teeth))
+    # the tongue lies on the floor of the mouth and goes back into the dark
+    back = np.float32(0.75 * pose.height)
+    tongue = np.clip((back - to_lip) * np.float32(1 / (back + 0.1)), 0, 1) * (1 - warp.inside)
+    _blend(colours, cavity.tongue, tongue * np.float32(min(1.0, pose.height / 0.3) * (1 - pose.teeth)))
 
     gap = np.float32((1 - pose.teeth) * (0.02 + 0.9 * pose.height) + 0.012)
     lower_top = np.maximum(teeth_end + gap, warp.lower - np.float32(0.07 + 0.3 * pose.teeth))
@@ -68,9 +71,8 @@ def paint_cavity(
     _blend(colours, upper, _edge(teeth_end - t, 0.05) * np.minimum(np.float32(1.6) * (1 - warp.inside), 1))
 
     # under the upper lip and in the corners it is dark
-    shade = (np.float32(0.5) + np.float32(0.5) * _edge(from_lip - np.float32(0.03), 0.16)) * (
-        1 - np.float32(0.7) * warp.inside**2
-    )
+    shade = np.float32(0.5) + np.float32(0.5) * _edge(from_lip - np.float32(0.03), 0.16)
+    shade *= 1 - np.float32(0.7) * warp.inside**2
     shade *= np.float32(0.75) + np.float32(0.25) * _edge(to_lip, 0.08)
     colours *= shade[..., None]
     return colours
@@ -99,10 +101,15 @@ def _rows_of_teeth(s: Plane, scale: float) -> Plane:
     border = 0.0
     for width in _TOOTH_WIDTHS:
         border += width
-        light -= np.float32(0.22) * np.maximum(1 - np.abs(out - np.float32(border)) * np.float32(1 / 0.022), 0)
-    light -= np.float32(0.22) * np.maximum(1 - out * np.float32(1 / 0.022), 0)
+        light -= _between(np.abs(out - np.float32(border)))
+    light -= _between(out)
     row: Plane = light * np.maximum(1 - np.float32(0.45) * out * out, np.float32(0.2))
     return row
+
+
+def _between(away: Plane) -> Plane:
+    shadow: Plane = np.float32(0.15) * np.maximum(1 - away * np.float32(1 / 0.03), 0)
+    return shadow
 
 
 def _edge(distance: Plane, soft: float) -> Plane:

@@ -39,7 +39,7 @@ class HeadField:
     face_width: float
 
     def source(self, pose: HeadPose) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """x and y of the photo, each [height, width], that are seen at each pixel when the head is in `pose`."""
+        """The photo's x and y, each [height, width], that are seen at each pixel when the head is in `pose`."""
         roll, nearer = np.float32(math.radians(pose.roll)), np.float32(pose.nearer)
         right, down, turn, nod = (
             np.float32(part * self.face_width) for part in (pose.right, pose.down, pose.turn, pose.nod)
@@ -84,7 +84,8 @@ def head_field(size: tuple[int, int], box: tuple[float, float, float, float]) ->
 def _nodes(pixels: slice) -> NDArray[np.float64]:
     # cv2.resize puts node k at the middle of the GRID pixels it is drawn up to
     count = -(-(pixels.stop - pixels.start) // GRID)
-    return pixels.start + GRID * np.arange(count) + (GRID - 1) / 2
+    nodes: NDArray[np.float64] = pixels.start + GRID * np.arange(count) + (GRID - 1) / 2
+    return nodes
 
 
 def _smoothstep(values: NDArray[np.float64]) -> NDArray[np.float64]:
