@@ -181,13 +181,15 @@ def _seam_problems(file: InputContainer, frames25: int, seams: Sequence[tuple[in
 
 
 def _decoded_from(file: InputContainer, stream: VideoStream, start: int, last: int) -> set[int]:
-    """Which frames25 come out when a player jumps to `start` and plays to `last`."""
+    """Which frames25 come out whole when a player jumps to `start` and plays to `last`."""
     base = stream.time_base or Fraction(1)
     file.seek(int(Fraction(start, FRAME_RATE) / base), stream=stream)
     seen: set[int] = set()
     for picture in file.decode(stream):
-        seen.add(round(Fraction(picture.pts or 0) * (picture.time_base or base) * FRAME_RATE))
-        if last in seen:
+        frame25 = round(Fraction(picture.pts or 0) * (picture.time_base or base) * FRAME_RATE)
+        if not picture.is_corrupt:
+            seen.add(frame25)
+        if frame25 >= last:
             break
     return seen
 
