@@ -78,6 +78,7 @@ class Supervisor:
 
     def start(self) -> None:
         """Start everything and wait until it works. Raises FarmError, with the end of a log where a part fails."""
+        config.flower_port(self.settings)  # refuse a taken one before anything is started
         self._start_servers()
         self.settings = config.write_toml(
             self.settings,

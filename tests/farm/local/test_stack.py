@@ -1,0 +1,195 @@
+"""A stack in the foreground, as `farm up` on a terminal: what it says, who may look, what comes back to life."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from base64 import b64encode
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+import psutil
+import pytest
+
+from farm import Farm, Settings
+from farm.errors import SettingsError
+from farm.local import up
+from farm.local.ports import free_port
+from farm.local.servers import redis_answers
+from tests.conftest import PORTRAIT, ROOT, wait_until
+from tests.workers.conftest import tone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+FARM = (sys.executable, "-c", "from farm.cli.main import main; main()")
+
+
+@dataclass
+class Running:
+    """`farm up` as a process, and the settings that reach what it started."""
+
+    process: subprocess.Popen[str]
+    settings: Settings
+    said: dict[str, object]
+    gate: Path
+
+    def family(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def one(self, program: str, *arguments: str) -> psutil.Process:
+        """The process of the family that runs this program, by the end of its path, with these arguments first."""
+        return next(
+            process
+            for process in self.family()
+            if (line := process.cmdline())[0].split(" ")[0].endswith(program)
+            and line[1 : 1 + len(arguments)] == list(arguments)
+        )
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("a farm") / "its folder"
+    gate = folder.parent / "gate"
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("FARM_")}
+    environment = inherited | {
+        "FARM_RENDERERS": "gated=tests.renderers:Gated",
+        "FARM_FLOWER_PORT": str(free_port()),
+        "FARM_TEST_GATE": str(gate),
+        "PYTHONPATH": str(ROOT),
+    }
+    command = [*FARM, "up", "--dir", str(folder), "--slots", "1", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        said = json.loads(process.stdout.readline())
+        yield Running(process, Settings.load({"dir": folder}, environ={}), said, gate)
+        below = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+        assert [left for left in below if left.is_running()] == []
+
+
+def flower(
+    settings: Settings, method: str, path: str, *, login: str | None = None, body: str = ""
+) -> tuple[int, bytes]:
+    """What Flower answers: status and body. login: user:password."""
+    connection = HTTPConnection("127.0.0.1", settings.flower_port, timeout=10)
+    headers = {"Authorization": f"Basic {b64encode(login.encode()).decode()}"} if login else {}
+    connection.request(method, path, body=body, headers=headers)
+    with connection.getresponse() as answer:
+        found = answer.status, answer.read()
+    connection.close()
+    return found
+
+
+def login_of(settings: Settings) -> str:
+    return f"{settings.flower_user}:{settings.flower_password}"
+
+
+def test_it_says_every_part_and_leads_there_by_farm_toml(running: Running) -> None:
+    assert [service["name"] for service in running.said["services"]] == [
+        "redis", "s3", "sweeper", "cpu", "slots", "flower",
+    ]  # fmt: skip
+    toml = running.settings.dir / "farm.toml"
+    assert toml.stat().st_mode & 0o777 == 0o600
+    assert running.settings.renderers == ("gated=tests.renderers:Gated",), "what the environment said is kept"
+    with Farm(running.settings) as farm:
+        assert [slot.state for slot in farm.slots()] == ["idle"]
+        assert len(farm.cpu_workers()) == 1
+        farm.storage.put_bytes("probe", b"here")
+        assert farm.storage.get_bytes("probe") == b"here"
+
+
+def test_no_secret_is_in_any_command_line(running: Running) -> None:
+    secrets = [running.settings.flower_password, running.settings.s3_secret_key, running.settings.redis_url]
+    lines = [" ".join(process.cmdline()) for process in running.family()]
+    assert len(lines) > 10
+    assert not [line for line in lines for secret in secrets if str(secret) in line]
+
+
+def test_a_second_farm_up_says_that_it_is_up(running: Running) -> None:
+    command = [*FARM, "up", "--dir", str(running.settings.dir), "--json"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    said = json.loads(answer.stdout)
+    assert said["already_up"]
+    assert said["services"] == running.said["services"]
+
+
+def test_a_second_farm_up_with_other_settings_is_refused(running: Running) -> None:
+    asked = Settings.load({"dir": running.settings.dir, "slots": 3}, environ={})
+    with pytest.raises(SettingsError, match="up with slots 1, not 3"):
+        up(asked)
+
+
+@pytest.mark.parametrize("path", ["/", "/workers", "/tasks", "/broker", "/api/workers", "/api/tasks"])
+def test_flower_shows_nothing_without_the_password(running: Running, path: str) -> None:
+    assert flower(running.settings, "GET", path)[0] == 401
+    assert flower(running.settings, "GET", path, login="farm:wrong")[0] == 401
+    assert flower(running.settings, "GET", path, login=login_of(running.settings))[0] == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/worker/shutdown/cpu@any",
+        "/api/worker/pool/restart/cpu@any",
+        "/api/worker/queue/cancel-consumer/cpu@any",
+        "/api/task/async-apply/farm.plan_job",
+        "/api/task/send-task/farm.plan_job",
+        "/api/task/revoke/any",
+    ],
+)
+def test_flower_does_nothing_without_the_password(running: Running, path: str) -> None:
+    assert flower(running.settings, "POST", path, body="{}")[0] == 401
+
+
+def test_flower_names_a_running_chunk_by_its_lesson_and_says_how_far_it_is(running: Running, tmp_path: Path) -> None:
+    speech = tone(tmp_path / "speech.wav", 6)
+    query = "/tasks/datatable?" + urlencode(
+        {"draw": 1, "start": 0, "length": 10, "order[0][column]": 0, "columns[0][data]": "received"}
+    )
+
+    def rows() -> list[dict[str, str]]:
+        status, body = flower(running.settings, "GET", query, login=login_of(running.settings))
+        assert status == 200
+        return [row for row in json.loads(body)["data"] if row["name"].startswith("Algebra 03, chunk")]
+
+    with Farm(running.settings) as farm:
+        job = farm.submit(PORTRAIT, speech, name="Algebra 03", renderer="gated", chunk_seconds=3)
+        row = wait_until(
+            lambda: next((row for row in rows() if row["kwargs"].endswith("%")), None), what="a percentage in Flower"
+        )
+        assert row["name"] == "Algebra 03, chunk 1 of 2"
+        assert row["kwargs"] == f"job {job.id}, chunk 1, 0 %"
+        assert row["state"] == "STARTED"
+        running.gate.touch()
+        job.wait(60)
+        names = wait_until(lambda: {row["name"] for row in rows() if row["state"] == "SUCCESS"}, what="a success")
+        assert "Algebra 03, chunk 1 of 2" in names
+
+
+def test_a_redis_killed_with_signal_9_is_started_again_with_its_books(running: Running) -> None:
+    with Farm(running.settings) as farm:
+        jobs = [job.id for job in farm.jobs()]
+        killed = running.one("redis-server")
+        killed.kill()
+        killed.wait(10)
+        wait_until(lambda: redis_answers(running.settings.redis_url), what="another Redis")
+        assert [job.id for job in farm.jobs()] == jobs
+        wait_until(lambda: farm.slots()[0].state == "idle", what="the slot at work again")
+
+
+def test_a_workers_launcher_killed_with_signal_9_is_started_again_alone(running: Running) -> None:
+    with Farm(running.settings) as farm:
+        before = farm.slots()[0].pid
+        launcher = running.one(sys.executable, "-m", "workers.launch", "slots")
+        family = [launcher, *launcher.children(recursive=True)]
+        launcher.kill()
+        wait_until(lambda: farm.slots()[0].pid != before and farm.slots()[0].state == "idle", what="a new slot process")
+        assert [process for process in family if process.is_running()] == [], "the old worker does not run beside it"
