@@ -10,9 +10,20 @@ with Farm.from_settings() as farm:
 
 from __future__ import annotations
 
-from farm.errors import FarmError, InputRefusedError, JobFailedError, NotAllowedError, NotFoundError, UnreachableError
-from farm.service import Farm, Job
-from farm.settings import Settings
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from farm.errors import (
+        FarmError,
+        InputRefusedError,
+        JobFailedError,
+        NotAllowedError,
+        NotFoundError,
+        UnreachableError,
+    )
+    from farm.service import Farm, Job
+    from farm.settings import Settings
 
 __all__ = [
     "Farm",
@@ -25,3 +36,11 @@ __all__ = [
     "Settings",
     "UnreachableError",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: `farm --help` and Tab must not wait for Celery, Redis and boto3."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = {"Farm": "service", "Job": "service", "Settings": "settings"}.get(name, "errors")
+    return getattr(import_module(f"farm.{home}"), name)

@@ -120,7 +120,7 @@ class Farm:
             checked = self._check(portrait_file, speech_file, parameters, duration, chunk_seconds, labels)
             say("storing", 0.0)
             portrait_sha = self.storage.put_asset(portrait_file)
-            speech_sha = self.storage.put_asset(speech_file)
+            speech_sha = self.storage.put_asset(speech_file, on_progress=lambda share: say("storing", share))
         spec = checked.spec
         wanted = chunk_seconds if chunk_seconds is not None else self.settings.chunk_seconds
         request = JobRequest(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tenacity import Retrying, before_sleep_log, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
-from engine.errors import EngineError, InputError
+from engine.errors import EngineError, InputError, UnknownRendererError
 from farm.errors import FarmError, UnreachableError
 from farm.jobs.store import AttemptFailure, Books, Lease, Refused
 from farm.logs import formatter
@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 RECORD_PATIENCE_SECONDS = 600
 """How long a finished unit waits for Redis or storage to come back before it is given up."""
 OUTAGE_DELAY_SECONDS = 10
+UNKNOWN_DELAY_SECONDS = 60
+"""Pause before a job whose renderer nobody declared is looked at again: it waits for one that does."""
 LOG_UPLOAD_SECONDS = 10
 
 
@@ -92,6 +94,10 @@ def _failure_of(error: EngineError | FarmError) -> AttemptFailure:
     if isinstance(error, UnreachableError):
         return AttemptFailure(
             code=error.code, message=str(error), outcome="outage", burn=False, delay_seconds=OUTAGE_DELAY_SECONDS
+        )
+    if isinstance(error, UnknownRendererError):
+        return AttemptFailure(
+            code=error.code, message=str(error), outcome="waits", burn=False, delay_seconds=UNKNOWN_DELAY_SECONDS
         )
     return AttemptFailure(code=error.code, message=str(error), permanent=isinstance(error, InputError))
 

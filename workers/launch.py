@@ -14,12 +14,16 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from farm.errors import BooksUnreachableError
 from farm.jobs.store import Books
 from farm.logs import log_to_stderr
 from farm.settings import Settings
 from workers.slots import SLOT_VARIABLE, Slot, machine, slot_environment, slots_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
@@ -76,15 +80,16 @@ def cpu_children(settings: Settings) -> list[Child]:
     return [Child("cpu", (*CELERY, "-n", node, "-c", str(settings.cpu_workers), "-P", "prefork"), {})]
 
 
-def drain(settings: Settings, slots: list[Slot]) -> None:
-    """Ask the slots to hand back what they have in hand, so that stopping takes a second and burns no attempt."""
+def tell_books(settings: Settings, slots: list[Slot], tell: Callable[[Books, Slot], None]) -> None:
+    """Tell the books what becomes of the slots; without Redis they find out when the leases run out."""
+    books = Books.connect(settings)
     try:
-        books = Books.connect(settings)
         for slot in slots:
-            books.report_slot(slot.name, {"state": "draining"})
-        books.close()
+            tell(books, slot)
     except BooksUnreachableError as error:
-        log.warning("slots not drained: %s", error)
+        log.warning("the books were not told: %s", error)
+    finally:
+        books.close()
 
 
 def stop(children: list[Child]) -> None:
@@ -118,9 +123,10 @@ def main() -> None:
         for child in children:
             child.keep_alive()
         over.wait(0.2)
-    if what == "slots":
-        drain(settings, slots_of(settings))
+    slots = slots_of(settings) if what == "slots" else []
+    tell_books(settings, slots, lambda books, slot: books.report_slot(slot.name, {"state": "draining"}))
     stop(children)
+    tell_books(settings, slots, lambda books, slot: books.forget_slot(slot.name))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from engine.media.audio import decode_speech
 from engine.plan import Plan, plan_chunks
-from engine.renderer import renderer_class
+from engine.renderer import BUILT_IN, renderer_class
 from farm.errors import NotFoundError
 from farm.jobs.model import PLAN
 from farm.storage import keys
@@ -46,7 +46,7 @@ def _make_plan(worker: Worker, request: JobRequest, attempt: Attempt) -> Plan:
     source, pcm, m4a = folder / "speech", folder / "speech.pcm", folder / "speech.m4a"
     storage.get_file(keys.asset(request.speech), source)
     speech = decode_speech(source, pcm=pcm, m4a=m4a, on_progress=attempt.heartbeat.beat)
-    geometry = renderer_class(request.spec.renderer, declared_renderers(worker.settings)).geometry
+    geometry = renderer_class(request.spec.renderer, {**BUILT_IN, **declared_renderers(worker.settings)}).geometry
     made = plan_chunks(speech.frames25, chunk_seconds=request.chunk_seconds, geometry=geometry)
     storage.put_file(keys.speech_pcm(job), pcm, content_type="application/octet-stream")
     storage.put_file(keys.speech_m4a(job), m4a, content_type="audio/mp4")

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 RING_SECONDS = 5.0
 """How long a message may stay unanswered before the sweeper rings again."""
+FORGET_SECONDS = 3600.0
+"""How long a slot that gives no sign of life is still listed, as lost."""
 SOCKET_SECONDS = 5.0
 
 
@@ -221,6 +223,10 @@ class Books:
         values = {key: json.dumps(value) if isinstance(value, list | tuple) else value for key, value in fields.items()}
         self._run("slot", slot=slot, fields=values, loaded=loaded)
 
+    def forget_slot(self, slot: str) -> None:
+        """A slot was stopped on purpose: it is no longer listed."""
+        self._run("forget", slot=slot)
+
     def report_cpu_worker(self, worker: str) -> None:
         """A cpu worker shows that it lives."""
         self._run("cpu", worker=worker)
@@ -241,7 +247,7 @@ class Books:
 
     def sweep(self) -> Swept:
         """Put back what fell by the way; the plan and stitch messages that must be sent again."""
-        found = self._run("sweep", ring_ms=_ms(RING_SECONDS))
+        found = self._run("sweep", ring_ms=_ms(RING_SECONDS), forget_ms=_ms(FORGET_SECONDS))
         due = tuple(cpu_message(entry["job"], entry["unit"], entry["name"]) for entry in found["due"] or ())
         return Swept(found["expired"], found["unsent"], due)
 

@@ -29,10 +29,10 @@ class Scene:
     port: int
     password: str
 
-    def redis(self):  # noqa: ANN201
+    def redis(self):
         return redis_server(self.folder / "redis", port=self.port, password=self.password)
 
-    def running(self, farm: Farm):  # noqa: ANN201
+    def running(self, farm: Farm):
         return running(farm, {"FARM_TEST_GATE": str(self.gate)})
 
     def submit(self, farm: Farm) -> Job:
@@ -67,14 +67,13 @@ def holding(farm: Farm, job: Job) -> bool:
 
 
 def test_a_redis_that_restarts_in_the_middle_of_a_chunk_loses_nothing(scene: Scene) -> None:
-    with Farm(scene.settings) as farm:
-        with scene.redis() as redis, scene.running(farm):
-            job = scene.submit(farm)
-            wait_until(lambda: holding(farm, job), what="a slot at work")
-            redis.child.end()
-            scene.gate.touch()
-            with scene.redis():
-                view = job.wait(90)
+    with Farm(scene.settings) as farm, scene.redis() as redis, scene.running(farm):
+        job = scene.submit(farm)
+        wait_until(lambda: holding(farm, job), what="a slot at work")
+        redis.child.end()
+        scene.gate.touch()
+        with scene.redis():
+            view = job.wait(90)
     assert view.state == "done"
     assert all(chunk.state == "done" for chunk in view.chunks)
 

@@ -2,7 +2,10 @@
 -- A slot has at most one message waiting. Idle slots choose first; with nothing left in the books an idle slot takes
 -- what waits at a busy or a lost one.
 
-local function alive(slot) return redis.call('ZSCORE', SLOTS, slot) + tonumber(get(slot_key(slot), 'ttl_ms')) > now end
+local function alive(slot)
+  local seen = redis.call('ZSCORE', SLOTS, slot)
+  return seen and seen + tonumber(get(slot_key(slot), 'ttl_ms')) > now
+end
 
 local function renderers_of(slot) return cjson.decode(get(slot_key(slot), 'renderers')) end
 

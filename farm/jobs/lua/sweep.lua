@@ -26,6 +26,12 @@ for _, member in ipairs(redis.call('ZRANGEBYSCORE', LATER, '-inf', now)) do
   redis.call('ZADD', waiting_key(job), chunk, chunk)
   place_in_line(job)
 end
+for _, slot in ipairs(redis.call('ZRANGEBYSCORE', SLOTS, '-inf', now - arg.forget_ms)) do
+  if not get(slot_key(slot), 'holds') then
+    redis.call('DEL', slot_key(slot))
+    redis.call('ZREM', SLOTS, slot)
+  end
+end
 local due = {}
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', OUTBOX, '-inf', now, 'LIMIT', 0, 1000)) do
   local unit, job = split(member)
