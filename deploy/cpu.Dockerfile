@@ -1,0 +1,18 @@
+# Everything that needs no GPU: cpu workers, draft slots, the sweeper, Flower and the command line.
+FROM python:3.12-slim AS build
+WORKDIR /src
+COPY pyproject.toml requirements.lock README.md LICENSE ./
+COPY deploy/flowerconfig.py deploy/flowerconfig.py
+COPY engine engine
+COPY farm farm
+COPY workers workers
+RUN python -m venv /opt/farm \
+    && /opt/farm/bin/pip install --no-cache-dir --constraint requirements.lock ".[workers]" flower
+
+FROM python:3.12-slim
+RUN useradd --system --uid 10001 farm && install --directory --owner farm /var/lib/sonic-farm
+COPY --from=build /opt/farm /opt/farm
+ENV PATH=/opt/farm/bin:$PATH PYTHONUNBUFFERED=1
+WORKDIR /var/lib/sonic-farm
+USER farm
+CMD ["farm", "--help"]
