@@ -20,9 +20,11 @@ from farm.errors import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pydantic.config import JsonDict
+
 TOML_NAME = "farm.toml"
 DEFAULT_DIR = Path(".farm")
-SECRET = {"secret": True}
+SECRET: JsonDict = {"secret": True}
 MASK = "********"
 
 Source = Literal["flag", "environment", "farm.toml", "default"]
