@@ -24,8 +24,9 @@ REACH_UP, REACH_DOWN = 1.0, 3.0
 TALLEST = 0.62
 """Height of an opening of 1."""
 
-_NARROWEST, _WIDEST = 0.70, 1.12  # half width of a rounded and of a spread mouth
+_NARROWEST, _WIDEST = 0.64, 1.12  # half width of a rounded and of a spread mouth
 _DRAWN_IN = 0.12  # a mouth that opens wide draws its corners in by this
+_AROUND_S = 1.75  # the corners' movement fades out to here
 _UPPER_SHARE = 0.28  # of an opening is made by the upper lip; the jaw does the rest
 _UPPER_REACH = 0.62  # to the foot of the nose
 _LIP_REACH = 0.6  # below the lower lip's edge, from where on all moves with the jaw
@@ -36,16 +37,25 @@ _SHUT_AT = 0.4  # an open mouth shuts this far from its upper to its lower edge
 
 @dataclass(frozen=True)
 class LipPose:
-    """Edges of one frame's opening: upper(s), lower(s) = seam(s) -+ shares of height * round(s)."""
+    """The lips of one frame.
+
+    height: of the opening. half_width: of the mouth. teeth: 1 where the jaw is shut behind parted lips.
+    relaxed: how far a smile's corners come down, 1 to the level of the middle; speaking lips do not hold a smile.
+    """
 
     height: float
     half_width: float
     teeth: float
+    relaxed: float
 
     @classmethod
     def of(cls, opening: float, width: float, teeth: float) -> LipPose:
-        half_width = 1 + width * ((_WIDEST - 1) if width > 0 else (1 - _NARROWEST)) - _DRAWN_IN * opening
-        return cls(opening * TALLEST, half_width, teeth)
+        return cls(
+            height=opening * TALLEST,
+            half_width=1 + width * ((_WIDEST - 1) if width > 0 else (1 - _NARROWEST)) - _DRAWN_IN * opening,
+            teeth=teeth,
+            relaxed=min(0.8, 0.35 * min(1.0, 2 * opening) + 0.5 * max(0.0, -width)),
+        )
 
 
 @dataclass(frozen=True)
@@ -65,40 +75,42 @@ def warp_lips(s: Plane, t: Plane, *, mouth: Slit, pose: LipPose) -> LipWarp:
     out = s * s
     inside = np.minimum(out * np.float32(1 / pose.half_width**2), 1)
     bend = 1 - inside
-    seam = np.float32(_seam(mouth)) * bend
+    seam = mouth.upper + _SHUT_AT * mouth.gap
     opened = np.float32(pose.height) * bend * (np.float32(1.6) - np.float32(0.6) * bend)  # rounder than a parabola
-    upper, lower = seam - np.float32(_UPPER_SHARE) * opened, seam + np.float32(1 - _UPPER_SHARE) * opened
+    upper = np.float32(seam) * bend - np.float32(_UPPER_SHARE) * opened
+    lower = upper + opened
 
-    ds = s * _sideways(out, t, pose.half_width)
-    source_bend = 1 - np.minimum((s + ds) ** 2, 1)
-    below = np.maximum(t - lower, 0)
-    lip = _smoothstep(below * np.float32(1 / _LIP_REACH))
+    around = _around(out, t)
+    at_corner = (1 - pose.half_width**2 / _AROUND_S**2) ** 2
+    ds = s * (np.float32((1 / pose.half_width - 1) / at_corner) * around)
+    sunk = np.float32(pose.relaxed * max(0.0, seam)) * inside * around
+    level = t - sunk
+
+    source_upper, source_lower = mouth.edges(1 - np.minimum((s + ds) ** 2, 1))
+    down = _lower_lip_way(out, level, edge=lower, way=lower - source_lower, height=pose.height)
+    above = np.maximum(upper - level, 0) * np.float32(1 / _UPPER_REACH)
+    up = (upper - source_upper) * np.maximum(1 - above * above, 0) ** 2
+    dt = -sunk - np.where(level + level > upper + lower, down, up)
+    return LipWarp(ds, dt, upper + sunk, lower + sunk, inside)
+
+
+def _around(out: Plane, t: Plane) -> Plane:
+    """1 at the mouth, fading to 0 on the cheeks, under the nose and on the chin."""
+    beside = np.maximum(1 - out * np.float32(1 / _AROUND_S**2), 0)
+    level = np.maximum(1 - (t - np.float32(0.15)) ** 2, 0)
+    around: Plane = (beside * level) ** 2
+    return around
+
+
+def _lower_lip_way(out: Plane, t: Plane, *, edge: Plane, way: Plane, height: float) -> Plane:
+    """How far down the skin below the mouth has moved: as far as the lip's edge at the lip, as far as the jaw below."""
     jaw = (
-        np.float32(_JAW_SHARE * (1 - _UPPER_SHARE) * pose.height)
-        * np.maximum(1 - out * np.float32(1 / REACH_S**2), 0) ** 2
+        np.float32(_JAW_SHARE * (1 - _UPPER_SHARE) * height) * np.maximum(1 - out * np.float32(1 / REACH_S**2), 0) ** 2
     )
     jaw = jaw * (1 - _smoothstep((t - np.float32(_CHIN)) * np.float32(1 / (_NECK - _CHIN))))
-    source_upper, source_lower = mouth.edges(source_bend)
-    lower_moved = lower - source_lower
-    down = lower_moved * (1 - lip) + jaw * lip
-
-    above = np.maximum(upper - t, 0) * np.float32(1 / _UPPER_REACH)
-    up = (upper - source_upper) * np.maximum(1 - above * above, 0) ** 2
-    dt = -np.where(t + t > upper + lower, down, up)
-    return LipWarp(ds, dt, upper, lower, inside)
-
-
-def _seam(mouth: Slit) -> float:
-    return mouth.upper + _SHUT_AT * mouth.gap
-
-
-def _sideways(out: Plane, t: Plane, half_width: float) -> Plane:
-    """How much further out, in parts of s, a pixel is taken from: the corners come to lie at `half_width`."""
-    beside = np.maximum(1 - out * np.float32(1 / REACH_S**2), 0) ** 2
-    level = np.maximum(1 - ((t - np.float32(0.1)) * np.float32(1 / 1.3)) ** 2, 0) ** 2
-    at_corner = (1 - half_width**2 / REACH_S**2) ** 2
-    sideways: Plane = np.float32((1 / half_width - 1) / at_corner) * beside * level
-    return sideways
+    from_lip = _smoothstep((t - edge) * np.float32(1 / _LIP_REACH))
+    moved: Plane = way + (jaw - way) * from_lip
+    return moved
 
 
 def _smoothstep(values: Plane) -> Plane:
