@@ -24,6 +24,7 @@ PATCH_STEP = 0.03
 _HALF_EYE = 0.27  # of the distance between the eyes
 _FLESH_SCORE = 0.35  # what scores less belongs to lips and lids
 _STRAY_COST = 0.25  # square units of fit that one unit away from the detector's corners must gain
+_TEETH_LIGHT, _EYE_LIGHT = 1.03, 1.12  # lightness in parts of the skin's from which teeth and eyes stand out
 _RIM = 0.035
 _OPEN_AREA = 0.06  # square units of teeth or darkness that make a mouth count as open
 
@@ -106,7 +107,7 @@ def _fit_mouth(photo: NDArray[np.uint8], axes: Axes) -> Slit:
     """The slit that holds most of what is neither lip nor skin; the darkest line where the mouth is shut."""
     patch = _Patch.of(photo, axes, (-1.5, 1.5), (-0.9, 1.4))
     skin = _lab(_skin(photo, axes)[None, None].astype(np.uint8))[0, 0]
-    fitted = patch.best_slit(_not_flesh(patch.lab, skin), uppers=(-0.15, 0.4), gaps=(0.1, 0.7))
+    fitted = patch.best_slit(_not_flesh(patch.lab, skin, white=_TEETH_LIGHT), uppers=(-0.15, 0.4), gaps=(0.1, 0.7))
     if fitted.area >= _OPEN_AREA:
         # a little of the lips goes, so that no rim of teeth moves along with them
         return replace(fitted.slit, upper=fitted.slit.upper - _RIM, lower=fitted.slit.lower + _RIM)
@@ -117,7 +118,7 @@ def _fit_mouth(photo: NDArray[np.uint8], axes: Axes) -> Slit:
 def _fit_eye(photo: NDArray[np.uint8], axes: Axes) -> Slit:
     patch = _Patch.of(photo, axes, (-1.5, 1.5), (-0.9, 0.9))
     skin = _lab(_skin(photo, axes.moved(0, 1.6, 1.0))[None, None].astype(np.uint8))[0, 0]
-    fitted = patch.best_slit(_not_flesh(patch.lab, skin), uppers=(-0.7, -0.15), gaps=(0.35, 1.0))
+    fitted = patch.best_slit(_not_flesh(patch.lab, skin, white=_EYE_LIGHT), uppers=(-0.7, -0.15), gaps=(0.35, 1.0))
     # an eye that cannot be made out is taken to be of the usual shape
     return fitted.slit if fitted.area >= _OPEN_AREA else Slit(axes, -0.38, 0.3)
 
@@ -137,7 +138,7 @@ def _lab(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     return cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB).astype(np.float32, copy=False)
 
 
-def _not_flesh(lab: NDArray[np.float32], skin: NDArray[np.float32]) -> NDArray[np.float64]:
+def _not_flesh(lab: NDArray[np.float32], skin: NDArray[np.float32], *, white: float) -> NDArray[np.float64]:
     """1 for what is dark, or has little colour (teeth, the white of an eye); 0 for skin and lips."""
     light, red, colour = lab[..., 0], lab[..., 1], np.hypot(lab[..., 1], lab[..., 2])
     skin_colour = max(1.0, float(np.hypot(skin[1], skin[2])))
@@ -147,8 +148,8 @@ def _not_flesh(lab: NDArray[np.float32], skin: NDArray[np.float32]) -> NDArray[n
     )
     pale = pale * np.clip((light - 0.6 * skin[0]) / (0.15 * skin[0]), 0, 1)
     # a grey photo has no colour to go by
-    white = np.clip((light - 1.03 * skin[0]) / (0.08 * skin[0]), 0, 1) if skin_colour < 6 else 0.0
-    score: NDArray[np.float64] = np.maximum(np.maximum(dark, pale), white).astype(np.float64)
+    shining = np.clip((light - white * skin[0]) / (0.08 * skin[0]), 0, 1) if skin_colour < 6 else 0.0
+    score: NDArray[np.float64] = np.maximum(np.maximum(dark, pale), shining).astype(np.float64)
     return score
 
 

@@ -100,11 +100,12 @@ def _closure(bands: dict[str, NDArray[np.float64]], reference: NDArray[np.float6
 
 def _vowel_width(bands: dict[str, NDArray[np.float64]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """How far the vowel is rounded (u, o) and spread (i, e), each 0 to 1."""
-    front = bands["front"] - np.maximum(bands["back"], bands["mid"])
+    # an u made far forward in the mouth (F2 near 1800 Hz) is rounded still
+    front = bands["front"] - np.maximum(bands["back"], bands["mid"] + 6)
     closed = _ramp(bands["low"] - bands["open"], 2, 12)
     rounded_o = 0.6 * _ramp(bands["back"] - bands["mid"], 25, 40)
-    rounded = np.maximum(_ramp(-front, -3, 6) * closed, rounded_o * (1 - closed))
-    return rounded, _ramp(front, 0, 8)
+    rounded = np.maximum(_ramp(-front, 2, 8) * closed, rounded_o * (1 - closed))
+    return rounded, _ramp(front, -6, 2)
 
 
 def _ramp(
