@@ -11,10 +11,10 @@ import av.error
 from engine.errors import RenderError
 from engine.media.aac import mp4_options
 from engine.media.video import FRAME_TIME
+from engine.spec import FRAME_RATE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from fractions import Fraction
     from pathlib import Path
     from types import TracebackType
 
@@ -41,6 +41,7 @@ class PacketMuxer(AbstractContextManager["PacketMuxer"]):
             self._out.metadata.update(metadata)
             self._sound_packets = self._speech.demux(sound)
             self._next_sound = next(self._sound_packets)
+            self._ticks_a_second = self._next_sound.time_base.denominator
             self._video: VideoStream | None = None
             self._sound: AudioStream | None = None
             self._stack = opening.pop_all()
@@ -84,7 +85,7 @@ class PacketMuxer(AbstractContextManager["PacketMuxer"]):
             raise RenderError(f"{path.name} was encoded with other settings than the ones before: it cannot be joined")
 
     def _write_frame(self, packet: Packet[VideoStream]) -> None:
-        self._write_sound(until=self.frames * FRAME_TIME)
+        self._write_sound(until=self.frames)
         # no B-frames: a packet's place in the file is its frame's place in time
         packet.pts = packet.dts = self.frames
         packet.duration, packet.time_base = 1, FRAME_TIME
@@ -92,10 +93,10 @@ class PacketMuxer(AbstractContextManager["PacketMuxer"]):
         self._out.mux(packet)
         self.frames += 1
 
-    def _write_sound(self, until: Fraction | None) -> None:
-        """Copy the speech's packets up to a time, seconds; to the end for None."""
+    def _write_sound(self, until: int | None) -> None:
+        """Copy the speech's packets that start before frame25 `until`; all that are left for None."""
         while (packet := self._next_sound).dts is not None:
-            if until is not None and packet.dts * packet.time_base > until:
+            if until is not None and packet.dts * FRAME_RATE > until * self._ticks_a_second:
                 return
             # time stamps stay: the first is negative, and so the muxer hides the priming with an edit list
             self._next_sound = next(self._sound_packets)

@@ -9,7 +9,9 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import av
+import cv2
 import numpy as np
+from av.codec.context import ThreadType
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
 
 from engine.errors import RenderError
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from av.video.frame import VideoFrame
+    from av.video.plane import VideoPlane
+    from numpy.typing import NDArray
 
     from engine.renderer import Frame
 
@@ -133,8 +137,12 @@ class VideoSink(AbstractContextManager["VideoSink"]):
 
 def read_rgb(path: Path) -> Iterator[Frame]:
     """The frames of a file that the farm wrote, [height, width, 3] RGB."""
-    with av.open(str(path), "r") as file:
-        for picture in file.decode(video=0):
+    # libavformat would decode the first frames to learn what the header of our own files says
+    with av.open(str(path), "r", container_options={"probesize": "32"}) as file:
+        stream = file.streams.video[0]
+        # one frame ahead: the next is decoded while the caller is at work on this one
+        stream.codec_context.thread_type, stream.codec_context.thread_count = ThreadType.FRAME, 2
+        for picture in file.decode(stream):
             yield _to_rgb(picture)
 
 
@@ -225,8 +233,9 @@ def _to_bt709(picture: VideoFrame) -> VideoFrame:
 
 
 def _to_rgb(picture: VideoFrame) -> Frame:
-    if picture.format.is_rgb:
-        return picture.to_ndarray(format="rgb24")  # type: ignore[return-value]
+    if picture.format.name == "gbrp":  # three times as quick as libswscale
+        green, blue, red = (_plane(plane) for plane in picture.planes)
+        return np.asarray(cv2.merge([red, green, blue]), np.uint8)
     rgb = picture.reformat(
         format="rgb24",
         src_colorspace=Colorspace.ITU709,
@@ -236,3 +245,9 @@ def _to_rgb(picture: VideoFrame) -> Frame:
         threads=1,
     )
     return rgb.to_ndarray()  # type: ignore[return-value]
+
+
+def _plane(plane: VideoPlane) -> NDArray[np.uint8]:
+    """One colour of a picture, [height, width], without the padding at the end of each line."""
+    lines: NDArray[np.uint8] = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
+    return lines[:, : plane.width]
