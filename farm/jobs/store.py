@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 RING_SECONDS = 5.0
 """How long a message may stay unanswered before the sweeper rings again."""
+DOUBT_SECONDS = 300.0
+"""How long a plan or stitch is left to a queue that is never empty, before the sweeper rings for it again."""
 FORGET_SECONDS = 3600.0
 """How long a slot that gives no sign of life is still listed, as lost."""
 SOCKET_SECONDS = 5.0
@@ -247,7 +249,13 @@ class Books:
 
     def sweep(self) -> Swept:
         """Put back what fell by the way; the plan and stitch messages that must be sent again."""
-        found = self._run("sweep", ring_ms=_ms(RING_SECONDS), forget_ms=_ms(FORGET_SECONDS))
+        found = self._run(
+            "sweep",
+            ring_ms=_ms(RING_SECONDS),
+            doubt_ms=_ms(DOUBT_SECONDS),
+            forget_ms=_ms(FORGET_SECONDS),
+            queue=CPU_QUEUE,
+        )
         due = tuple(cpu_message(entry["job"], entry["unit"], entry["name"]) for entry in found["due"] or ())
         return Swept(found["expired"], found["unsent"], due)
 

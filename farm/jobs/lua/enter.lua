@@ -14,5 +14,6 @@ redis.call('HSET', job_key(arg.job), 'state', 'planning', 'submitted', now, unpa
 redis.call('ZADD', 'farm:jobs', now, arg.job)
 redis.call('SET', token_key, arg.job)
 redis.call('ZADD', OUTBOX, now + arg.ring_ms, 'plan/' .. arg.job)
+redis.call('HSET', unit_key(arg.job, 'plan'), 'rung', now)
 event(arg.job, 'submitted', arg.fields.owner, arg.fields.name)
 return answer({job = arg.job, created = true})

@@ -1,8 +1,6 @@
 -- The plan is written: the job gets its chunks, all waiting.
-if not is_current(arg.job, 'plan', arg.attempt) then return answer({recorded = false}) end
-local state = unit_state(arg.job, 'plan')
-if state == 'done' then return answer({recorded = true}) end
-if state ~= 'rendering' or ended(get(job_key(arg.job), 'state')) then return answer({recorded = false}) end
+local may = may_finish(arg.job, 'plan', arg.attempt)
+if may ~= 'yes' then return answer({recorded = may == 'done'}) end
 close_attempt(arg.job, 'plan', 'done')
 move_unit(arg.job, 'plan', 'done')
 redis.call('HSET', job_key(arg.job), 'frames25', arg.frames25, 'chunks', arg.chunks, 'done', 0)

@@ -147,3 +147,15 @@ local function end_attempt(job, unit, failure)
     place_in_line(job)
   end
 end
+
+-- Whether this attempt may finish its unit: 'yes', 'done' (it did already) or 'no'. One whose job has ended meanwhile
+-- is closed here.
+local function may_finish(job, unit, attempt)
+  if not is_current(job, unit, attempt) then return 'no' end
+  local state, of_job = unit_state(job, unit), get(job_key(job), 'state')
+  if state == 'done' then return 'done' end
+  if state ~= 'rendering' then return 'no' end
+  if not ended(of_job) then return 'yes' end
+  end_attempt(job, unit, {outcome = of_job, message = 'job is ' .. of_job, burn = false})
+  return 'no'
+end

@@ -1,8 +1,6 @@
 -- A chunk is done, if this attempt is still the current one; the last chunk makes the stitch due, once.
-if not is_current(arg.job, arg.unit, arg.attempt) then return answer({recorded = false}) end
-local state = unit_state(arg.job, arg.unit)
-if state == 'done' then return answer({recorded = true}) end
-if state ~= 'rendering' or ended(get(job_key(arg.job), 'state')) then return answer({recorded = false}) end
+local may = may_finish(arg.job, arg.unit, arg.attempt)
+if may ~= 'yes' then return answer({recorded = may == 'done'}) end
 close_attempt(arg.job, arg.unit, 'done')
 move_unit(arg.job, arg.unit, 'done')
 redis.call('HSET', unit_key(arg.job, arg.unit), 'percent', 100)
@@ -10,6 +8,7 @@ event(arg.job, 'chunk done', arg.who, 'chunk ' .. arg.unit .. ', attempt ' .. ar
 local done = redis.call('HINCRBY', job_key(arg.job), 'done', 1)
 if done == tonumber(get(job_key(arg.job), 'chunks')) then
   redis.call('ZADD', OUTBOX, now + arg.ring_ms, 'stitch/' .. arg.job)
+  redis.call('HSET', unit_key(arg.job, 'stitch'), 'rung', now)
   move_job(arg.job, 'stitching', arg.who)
   return answer({recorded = true, stitch_due = true})
 end

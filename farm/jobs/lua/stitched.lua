@@ -1,8 +1,6 @@
 -- The result is published: the job is done and its outbox entry gone.
-if not is_current(arg.job, 'stitch', arg.attempt) then return answer({recorded = false}) end
-local state = unit_state(arg.job, 'stitch')
-if state == 'done' then return answer({recorded = true}) end
-if state ~= 'rendering' or ended(get(job_key(arg.job), 'state')) then return answer({recorded = false}) end
+local may = may_finish(arg.job, 'stitch', arg.attempt)
+if may ~= 'yes' then return answer({recorded = may == 'done'}) end
 close_attempt(arg.job, 'stitch', 'done')
 move_unit(arg.job, 'stitch', 'done')
 local versions = cjson.decode(get(job_key(arg.job), 'versions') or '[]')

@@ -33,10 +33,15 @@ for _, slot in ipairs(redis.call('ZRANGEBYSCORE', SLOTS, '-inf', now - arg.forge
   end
 end
 local due = {}
+local queue_is_empty = redis.call('LLEN', arg.queue) == 0
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', OUTBOX, '-inf', now, 'LIMIT', 0, 1000)) do
   local unit, job = split(member)
   redis.call('ZADD', OUTBOX, now + arg.ring_ms, member)
-  if unit_state(job, unit) == 'waiting' and get(job_key(job), 'paused') ~= '1' then
+  -- while messages wait in the queue, this one's may be among them: ringing for all would only make it longer
+  local rung = tonumber(get(unit_key(job, unit), 'rung') or 0)
+  local ring = queue_is_empty or now - rung > arg.doubt_ms
+  if ring and unit_state(job, unit) == 'waiting' and get(job_key(job), 'paused') ~= '1' then
+    redis.call('HSET', unit_key(job, unit), 'rung', now)
     due[#due + 1] = {unit = unit, job = job, name = get(job_key(job), 'name')}
   end
 end

@@ -189,6 +189,26 @@ def test_a_stitch_that_was_not_rung_for_is_rung_for_by_the_sweeper(desk: Desk) -
     assert (view.state, view.versions, view.result, view.percent) == (JobState.DONE, (1,), "key", 100)
 
 
+def test_a_long_queue_is_not_made_longer_by_the_sweeper(desk: Desk) -> None:
+    jobs = [desk.job() for _ in range(20)]
+    desk.books.client.zadd("farm:outbox", {f"plan/{job}": 0 for job in jobs})
+    desk.books.client.rpush("cpu", "a message that nobody took yet")
+    assert desk.books.sweep().due == ()
+    desk.books.client.delete("cpu")
+    desk.books.client.zadd("farm:outbox", {f"plan/{job}": 0 for job in jobs})
+    assert len(desk.books.sweep().due) == 20
+
+
+def test_a_slot_whose_job_was_cancelled_at_the_last_moment_is_free_at_once(desk: Desk) -> None:
+    job = desk.planned()
+    desk.slot("a")
+    lease = desk.claim(job, 0, slot="a")
+    desk.books.decide(job, "cancel", who="ann")
+    assert desk.books.record(lease) is Recorded.STALE
+    assert views.slot_views(desk.books)[0].state == "idle"
+    assert views.job_view(desk.books, job).attempts[-1].outcome == "cancelled"
+
+
 def test_a_message_that_got_lost_on_its_way_to_a_slot_is_sent_again(desk: Desk) -> None:
     job = desk.planned(chunks=1)
     desk.slot("a")
