@@ -1,4 +1,4 @@
-"""What a Sonic render is asked for: one frozen value, checked when built, and the numbers that the model was trained with."""
+"""What a Sonic render is asked for, checked when built, and the numbers that the model was trained with."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LATENT_PIXELS = 8
 SIGMA_MIN, SIGMA_MAX = 0.002, 700.0
 """Ends of the Karras schedule (docs/sonic.md#denoising)."""
 WINDOW, SHIFT, OVERLAP = 25, 7, 0
-"""gen_frames denoised together, the step-wise shift of the windows, and what neighbouring windows share (#denoising)."""
+"""gen_frames denoised together, by how many they shift a step, and what neighbours share (docs/sonic.md#windows)."""
 APPEARANCE_GUIDANCE, AUDIO_GUIDANCE = 2.0, 7.5
 """Weights of the two guidance differences (docs/sonic.md#denoising)."""
 AUDIO_CACHE_BYTES = 256 * 2**20

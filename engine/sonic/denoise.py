@@ -1,0 +1,152 @@
+"""From noise to latents: Sonic's loop over steps and shifted windows (docs/sonic.md#denoising)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from diffusers import EulerDiscreteScheduler
+from torch import Tensor
+
+from engine.errors import RenderError
+from engine.sonic.config import LATENT_SCALE, SIGMA_MAX, SIGMA_MIN
+from engine.sonic.context import BRANCHES, Conditioning, Contexts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from engine.sonic.config import SonicConfig
+    from engine.sonic.unet import SonicUNet
+
+LEAN_SLICE = 5
+"""Frames that go through a transformer at once in `lean` mode (docs/sonic.md#memory)."""
+
+
+class NonFiniteError(RenderError):
+    """Raised when a number overflowed; `step` and `branch` say where."""
+
+    code = "non_finite"
+
+    def __init__(self, step: int, branch: str, dtype: torch.dtype) -> None:
+        self.step, self.branch = step, branch
+        super().__init__(f"latents are not finite after step {step}, branch {branch!r}, computed in {dtype}")
+
+
+def denoise(
+    unet: SonicUNet,
+    scheduler: EulerDiscreteScheduler,
+    conditioning: Conditioning,
+    *,
+    config: SonicConfig,
+    span: tuple[int, int],
+    noise: Tensor,
+    on_step: Callable[[float], None],
+    gen_frames: int | None = None,
+) -> Tensor:
+    """Latents [n, 4, h, w], float32, of the span's n gen_frames, from unit noise of the same shape.
+
+    span lies in a job of `gen_frames`, and is the whole job where none is given. on_step gets the share done after
+    every window of every step and may raise to stop. Raises NonFiniteError.
+    """
+    schedule = _schedule(scheduler, config.steps, unet.device)
+    contexts = Contexts(unet, conditioning, config)
+    latents = (conditioning.image_latents * LATENT_SCALE).to(unet.device, torch.float32)
+    latents = latents + noise.to(latents) * SIGMA_MAX
+    for step, timestep in enumerate(schedule.timesteps):
+        scaled = schedule.scale_model_input(latents, timestep)
+        velocity, hits = torch.zeros_like(latents), [0] * len(latents)
+        starts = windows(step, span, config, gen_frames)
+        for done, frames in enumerate(starts, start=1):
+            predicted = predict(unet, scaled[frames], timestep, contexts, frames=frames, memory=config.memory)
+            check_finite(predicted, step, unet.dtype)
+            # one frame after another: on a GPU a scattered sum would not come out the same twice
+            for frame, guided in zip(frames, guide(predicted, config), strict=True):
+                velocity[frame] += guided
+                hits[frame] += 1
+            on_step((step + done / len(starts)) / config.steps)
+        velocity /= latents.new_tensor(hits)[:, None, None, None]
+        latents = schedule.step(velocity, timestep, latents).prev_sample
+    return latents
+
+
+def predict(
+    unet: SonicUNet, latents: Tensor, timestep: Tensor, contexts: Contexts, *, frames: Sequence[int], memory: str
+) -> Tensor:
+    """The UNet's answer for one window's scaled latents, in all branches: [3, frames, 4, h, w] in float32."""
+    lean = memory == "lean"
+    batches = [(branch,) for branch in BRANCHES] if lean else [BRANCHES]
+    answers = [
+        unet(
+            contexts.sample(branches, latents),
+            timestep,
+            contexts.window(branches, frames, LEAN_SLICE if lean else None),
+            contexts.time_ids(branches, frames),
+        )
+        for branches in batches
+    ]
+    return torch.cat(answers).float()
+
+
+def guide(predicted: Tensor, config: SonicConfig) -> Tensor:
+    """[3, frames, ...] -> [frames, ...]: away from nothing towards the portrait, and on towards the speech."""
+    nothing, appearance, everything = predicted
+    return (
+        nothing
+        + config.appearance_guidance * (appearance - nothing)
+        + config.audio_guidance * (everything - appearance)
+    )
+
+
+def windows(step: int, span: tuple[int, int], config: SonicConfig, gen_frames: int | None = None) -> list[list[int]]:
+    """The windows of a step, as frames counted from the span's start (docs/sonic.md#windows).
+
+    They are the job's windows (starts `stride * j - shift * step` modulo its length) that touch the span; what
+    sticks out wraps around the span. Two that wrap to the same frames are one.
+    """
+    first, stop = span
+    total = stop if gen_frames is None else gen_frames
+    stride = config.window - config.overlap
+    starts = [(start - config.shift * step) % total for start in range(0, total, stride)]
+    # a window that passes the job's end touches the job's beginning too
+    touching = [
+        start - first
+        for lap_start in starts
+        for start in ((lap_start,) if span == (0, total) else (lap_start, lap_start - total))
+        if start < stop and start + config.window > first
+    ]
+    length = stop - first
+    kept = dict.fromkeys(start % length for start in touching)
+    return [[(start + place) % length for place in range(config.window)] for start in kept]
+
+
+def noise_for(seed: int, frames: range, shape: tuple[int, ...]) -> Tensor:
+    """Unit noise [frames, *shape], each gen_frame's drawn from (seed, frame) alone, on the CPU whatever the device."""
+    drawn = [
+        np.random.Generator(np.random.Philox(key=np.array([seed, frame], dtype=np.uint64))).standard_normal(
+            shape, dtype=np.float32
+        )
+        for frame in frames
+    ]
+    return torch.from_numpy(np.stack(drawn))
+
+
+def check_finite(predicted: Tensor, step: int, dtype: torch.dtype) -> None:
+    """Raise NonFiniteError for the first branch of [3, ...] that holds a number that is none."""
+    finite = predicted.isfinite().flatten(1).all(dim=1).tolist()
+    if not all(finite):
+        raise NonFiniteError(step, BRANCHES[finite.index(False)].name, dtype)
+
+
+def _schedule(scheduler: EulerDiscreteScheduler, steps: int, device: torch.device) -> EulerDiscreteScheduler:
+    """A scheduler of this render's own, for one counts its steps: nothing of a job may stay on the shared one."""
+    own: EulerDiscreteScheduler = EulerDiscreteScheduler.from_config(
+        scheduler.config,
+        sigma_min=SIGMA_MIN,
+        sigma_max=SIGMA_MAX,
+        use_karras_sigmas=True,
+        prediction_type="v_prediction",
+        timestep_type="continuous",
+    )
+    own.set_timesteps(steps, device=device)
+    return own
