@@ -102,7 +102,7 @@ def _swapped(flow: Tensor) -> Tensor:
 
 
 def _warped(frames: Tensor, flow: Tensor) -> Tensor:
-    """Each pixel taken from where the flow points; positions in float32, for a half has 11 bits and a row 1024 pixels."""
+    """Each pixel from where the flow points; positions in float32, for a half has 11 bits and a row 1024 pixels."""
     height, width = frames.shape[-2:]
     across = torch.linspace(-1, 1, width, device=flow.device)[None, None, :] + flow[:, 0].float() / ((width - 1) / 2)
     down = torch.linspace(-1, 1, height, device=flow.device)[None, :, None] + flow[:, 1].float() / ((height - 1) / 2)

@@ -133,7 +133,7 @@ def log_mel(extractor: Any, sound: Sound, *, samples: int, window: int) -> Tenso
 def hear(whisper: Any, extractor: Any, sound: Sound, *, samples: int, span: tuple[int, int]) -> Heard:
     """What whisper makes of the speech around gen_frames `span`, of a speech of `samples` in all.
 
-    whisper: a WhisperModel; extractor: its feature extractor. Only the 30 s windows that the span looks at are computed.
+    whisper: a WhisperModel; extractor: its feature extractor. Only the 30 s windows that the span touches are computed.
     """
     start = TOKENS_PER_GEN_FRAME * span[0] - BUCKET_LOOK[0]
     spoken = samples // SAMPLES_PER_FRAME * TOKENS_PER_FRAME25
@@ -162,9 +162,7 @@ def silent_tokens(network: AudioToToken) -> Tensor:
 
 
 @torch.inference_mode()
-def motion_buckets(
-    network: AudioToBucket, heard: Heard, *, image_embeds: Tensor, span: tuple[int, int]
-) -> Tensor:
+def motion_buckets(network: AudioToBucket, heard: Heard, *, image_embeds: Tensor, span: tuple[int, int]) -> Tensor:
     """[frames, 2] of gen_frames `span`: translation and expression, before dynamic_scale."""
     embeds = image_embeds.to(network.proj1.weight)
     answers = [network(heard.looks(block, BUCKET_LOOK)[:, :, -1], embeds) for block in _blocks(span)]
