@@ -8,6 +8,8 @@
     │   └── PlanError        a chunk length or geometry that cannot be
     ├── UnknownRendererError no renderer of that name
     ├── MissingExtraError    an optional package is not installed; names the install line
+    ├── WeightsError         a model file is missing or is not the one wanted; says which and where it comes from
+    ├── HubError             the hub of models cannot be reached, or refuses
     ├── ContractError        a result that breaks the delivery contract
     └── RenderError          rendering failed; another attempt may succeed
 
@@ -70,6 +72,22 @@ class MissingExtraError(EngineError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs the {extra!r} extra: pip install 'sonic-farm[{extra}]'")
+
+
+class WeightsError(EngineError):
+    """Raised when model files are missing or wrong; `problems` has one sentence each."""
+
+    code = "bad_weights"
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(problems))
+
+
+class HubError(EngineError):
+    """Raised when the hub of models cannot be reached or refuses; says what would help."""
+
+    code = "hub"
 
 
 class ContractError(EngineError):

@@ -1,0 +1,141 @@
+"""Each part as a module without numbers, built from the folder's own configurations: what its file must hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from accelerate import init_empty_weights
+from diffusers import AutoencoderKLTemporalDecoder
+from torch import nn
+from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection, WhisperConfig, WhisperModel
+
+from engine.errors import WeightsError
+from engine.sonic.config import SIGMA_MAX, SIGMA_MIN
+from engine.sonic.interpolate import FlowNetwork
+from engine.sonic.speech import BUCKET_LOOK, TOKEN_LOOK, AudioToBucket, AudioToToken
+from engine.sonic.unet import SonicUNet
+from engine.sonic.weights.layout import Part, file_of
+from engine.sonic.weights.tensors import Shapes
+
+WANTED_IN_CONFIG: Mapping[Part, Mapping[str, Any]] = {
+    "unet": {"_class_name": "UNetSpatioTemporalConditionModel", "in_channels": 8, "out_channels": 4},
+    "vae": {"_class_name": "AutoencoderKLTemporalDecoder", "latent_channels": 4},
+    "image_encoder": {"architectures": ["CLIPVisionModelWithProjection"]},
+    "scheduler": {
+        "_class_name": "EulerDiscreteScheduler",
+        "prediction_type": "v_prediction",
+        "timestep_type": "continuous",
+        "use_karras_sigmas": True,
+        "sigma_min": SIGMA_MIN,
+        "sigma_max": SIGMA_MAX,
+    },
+    "whisper": {"model_type": "whisper"},
+}
+"""What the mathematics of docs/sonic.md rests on, whatever a model's size."""
+RELEASED_UNET = {"block_out_channels": [320, 640, 1280, 1280], "cross_attention_dim": 1024, "layers_per_block": 2}
+"""By these a configuration is the released model's, whose keys and shapes are known by heart."""
+KEY_LISTS: Mapping[Part, str] = {
+    "unet": "unet.pth",
+    "audio2token": "audio2token.pth",
+    "audio2bucket": "audio2bucket.pth",
+    "flow": "RIFE/flownet.pkl",
+}
+ADDED = ".attn2.processor."
+"""In the keys of what Sonic adds to the stock UNet."""
+
+
+class ConfigError(WeightsError):
+    """Raised when a configuration is missing or another model's: what depends on it cannot be judged."""
+
+
+def config_of(part: Part, folder: Path) -> dict[str, Any]:
+    """A part's configuration. Raises ConfigError where it is missing, unreadable or another model's."""
+    file = file_of(part, config=True)
+    path = folder / file.path
+    try:
+        config = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise ConfigError([f"{path} is missing; it is {file.source}"]) from error
+    except ValueError as error:
+        raise ConfigError([f"{path} is no JSON ({error}); it is {file.source}"]) from error
+    if problems := [
+        f"{path}: {name} is {config.get(name)!r}, wanted {wanted!r}"
+        for name, wanted in WANTED_IN_CONFIG.get(part, {}).items()
+        if config.get(name) != wanted
+    ]:
+        raise ConfigError(problems)
+    return dict(config)
+
+
+def is_released(folder: Path) -> bool:
+    """Whether the folder's UNet is configured as the released one, not as a tiny one."""
+    config = config_of("unet", folder)
+    return all(config.get(name) == wanted for name, wanted in RELEASED_UNET.items())
+
+
+@cache
+def released_shapes(part: Part) -> Shapes:
+    """Key -> shape of a part of the released checkpoint, keys without the prefix of its file."""
+    lists = json.loads(files("engine.sonic").joinpath("checkpoint_keys.json").read_bytes())
+    return {key.removeprefix("module."): tuple(shape) for key, shape in lists[KEY_LISTS[part]].items()}
+
+
+def wanted_shapes(part: Part, folder: Path, found: Shapes) -> Shapes:
+    """Key -> shape that a part's file must hold beside the folder's configurations.
+
+    No configuration says how wide the audio networks are inside and how many tokens they make: for a model of
+    another size than the released one these two are taken from `found`, the rest from whisper's and the UNet's.
+    """
+    if part == "stock unet":
+        return {key: shape for key, shape in wanted_shapes("unet", folder, {}).items() if ADDED not in key}
+    if part in KEY_LISTS and is_released(folder):
+        return released_shapes(part)
+    return {key: tuple(value.shape) for key, value in skeleton(part, folder, found).state_dict().items()}
+
+
+def skeleton(part: Part, folder: Path, found: Shapes) -> nn.Module:
+    """A part's module with its parameters on the meta device; buffers that no file holds are real."""
+    with init_empty_weights(include_buffers=False):
+        return _built(part, folder, found)
+
+
+def _built(part: Part, folder: Path, found: Shapes) -> nn.Module:
+    if part == "flow":
+        return FlowNetwork()
+    if part == "audio2token":
+        return _audio2token(folder, found)
+    if part == "audio2bucket":
+        return _audio2bucket(folder, found)
+    config = config_of(part, folder)
+    if part == "vae":
+        return AutoencoderKLTemporalDecoder.from_config(config)
+    if part == "image_encoder":
+        return CLIPVisionModelWithProjection(CLIPVisionConfig.from_dict(config))
+    if part == "whisper":
+        return WhisperModel(WhisperConfig.from_dict(config))
+    own = {name: value for name, value in config.items() if not name.startswith("_")}
+    return SonicUNet(**own)
+
+
+def _audio2token(folder: Path, found: Shapes) -> AudioToToken:
+    whisper, width = config_of("whisper", folder), config_of("unet", folder)["cross_attention_dim"]
+    seen = TOKEN_LOOK[1] * (whisper["encoder_layers"] + 1) * whisper["d_model"]
+    hidden, tokens = _rows(found, "proj1.weight"), _rows(found, "proj3.weight") // width
+    return AudioToToken(inputs=seen, hidden=hidden, tokens=tokens, width=width)
+
+
+def _audio2bucket(folder: Path, found: Shapes) -> AudioToBucket:
+    whisper, clip = config_of("whisper", folder), config_of("image_encoder", folder)
+    seen = BUCKET_LOOK[1] * whisper["d_model"] + clip["projection_dim"]
+    return AudioToBucket(inputs=seen, hidden=_rows(found, "proj1.weight"), outputs=2)
+
+
+def _rows(found: Shapes, key: str) -> int:
+    if key not in found:
+        raise WeightsError([f"key {key} is missing"])
+    return found[key][0]

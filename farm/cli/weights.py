@@ -1,0 +1,63 @@
+"""`farm weights ...`: the model files of the Sonic renderer, looked at and brought here in a process of their own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from farm.cli.options import Json, examples
+
+CHILD = (sys.executable, "-m", "engine.sonic.weights")
+"""Needs torch, which the command line does without."""
+KILLED = 128
+"""What a shell adds to a signal's number for the exit code of a process that it ended."""
+
+app = typer.Typer(name="weights", no_args_is_help=True, help="Check, fetch or make up the Sonic renderer's model files.")
+
+Weights = Annotated[
+    Path,
+    typer.Argument(metavar="DIR", show_default=False, help="Folder of the model files, in the released layout."),
+]
+Yes = Annotated[bool, typer.Option("--yes", metavar="", help="Accept the licences without being asked.")]
+
+
+@app.callback()
+def weights() -> None:
+    """Check, fetch or make up the Sonic renderer's model files."""
+
+
+@app.command("check", epilog=examples("farm weights check checkpoints", "farm weights check checkpoints --json"))
+def check(folder: Weights, as_json: Json = False) -> None:
+    """Check every model file: there, whole, its keys, shapes and type; say where a missing one comes from.
+
+    Exit code 0 when all are right, 2 when one is missing or wrong.
+    """
+    _run("check", folder, as_json=as_json)
+
+
+@app.command("fetch", epilog=examples("farm weights fetch checkpoints", "farm weights fetch checkpoints --yes --json"))
+def fetch(folder: Weights, yes: Yes = False, as_json: Json = False) -> None:
+    """Fetch what is missing from the Hugging Face hub, after showing sizes and licences; then check all of it.
+
+    Sonic's weights are under CC BY-NC-SA 4.0, Stable Video Diffusion's under Stability's licence: both must be accepted.
+    An interrupted fetch goes on where it stopped. HF_TOKEN and HF_ENDPOINT hold as for every program of the hub.
+    """
+    _run("fetch", folder, *(["--yes"] if yes else []), as_json=as_json)
+
+
+@app.command("tiny", epilog=examples("farm weights tiny tiny-checkpoints", "farm weights tiny tiny-checkpoints --json"))
+def tiny(folder: Weights, as_json: Json = False) -> None:
+    """Write a complete small checkpoint that runs on a CPU; its weights are drawn by lot, what it renders is noise."""
+    _run("tiny", folder, as_json=as_json)
+
+
+def _run(verb: str, folder: Path, *options: str, as_json: bool) -> None:
+    """Run a verb in its own process, on this one's terminal; ends with its exit code."""
+    command = [*CHILD, verb, *options, *(["--json"] if as_json else []), "--", str(folder)]
+    code = subprocess.run(command, check=False).returncode
+    if code:
+        raise typer.Exit(code if code > 0 else KILLED - code)
