@@ -64,11 +64,21 @@ class FoundFace:
         return replace(self, xywh=(left + x, top + y, width, height), landmarks=landmarks)
 
 
+@dataclass(frozen=True)
+class Seen:
+    """(height, width) of a picture, and of the network's input made from it."""
+
+    image_hw: tuple[int, ...]
+    input_hw: tuple[int, ...]
+
+
 @torch.inference_mode()
 def detect_faces(detector: Detector, image: NDArray[np.uint8]) -> list[FoundFace]:
     """Faces in a [height, width, 3] RGB picture, surest first."""
     network_input, grids = detector_input(image)
-    return faces_of(detector(network_input, grids), image_hw=image.shape[:2], input_hw=network_input.shape[-2:])
+    prediction = detector(network_input, grids)
+    seen = Seen(image.shape[:2], tuple(network_input.shape[-2:]))
+    return faces_of(prediction, seen, least_score=LEAST_SCORE, most_overlap=MOST_OVERLAP)
 
 
 def detector_input(image: NDArray[np.uint8]) -> tuple[Tensor, list[Tensor]]:
@@ -81,14 +91,7 @@ def detector_input(image: NDArray[np.uint8]) -> tuple[Tensor, list[Tensor]]:
     return network_input, [_grid(input_height // stride, input_width // stride) for stride in STRIDES]
 
 
-def faces_of(
-    prediction: Tensor,
-    *,
-    image_hw: tuple[int, ...],
-    input_hw: tuple[int, ...],
-    least_score: float = LEAST_SCORE,
-    most_overlap: float = MOST_OVERLAP,
-) -> list[FoundFace]:
+def faces_of(prediction: Tensor, seen: Seen, *, least_score: float, most_overlap: float) -> list[FoundFace]:
     """What the raw answer says in source pixels: sure enough, and each face once; surest first."""
     found = prediction[0].cpu().numpy()  # [candidates, 16]
     sure = found[:, _OBJECTNESS] * found[:, _CLASS]
@@ -96,11 +99,11 @@ def faces_of(
     found, sure = found[kept], sure[kept]
     order = np.argsort(-sure, kind="stable")
     found, sure = found[order], sure[order]
-    source, seen = np.array(image_hw[1::-1], np.float64), np.array(input_hw[1::-1], np.float64)  # (width, height)
+    source, shown = (np.array(size[::-1], np.float64) for size in (seen.image_hw, seen.input_hw))  # (width, height)
     half = found[:, 2:4] / 2
-    corners = [corner.astype(np.float64) * source / seen for corner in (found[:, :2] - half, found[:, :2] + half)]
+    corners = [corner.astype(np.float64) * source / shown for corner in (found[:, :2] - half, found[:, :2] + half)]
     xywh = np.concatenate((corners[0], corners[1] - corners[0]), axis=1)
-    landmarks = found[:, _LANDMARKS].reshape(-1, 5, 2) * (source / seen)
+    landmarks = found[:, _LANDMARKS].reshape(-1, 5, 2) * (source / shown)
     return [_found(xywh[i], float(sure[i]), landmarks[i]) for i in distinct(xywh, most_overlap)]
 
 
