@@ -16,7 +16,9 @@ CHILD = (sys.executable, "-m", "engine.sonic.weights")
 KILLED = 128
 """What a shell adds to a signal's number for the exit code of a process that it ended."""
 
-app = typer.Typer(name="weights", no_args_is_help=True, help="Check, fetch or make up the Sonic renderer's model files.")
+app = typer.Typer(
+    name="weights", no_args_is_help=True, help="Check, fetch or make up the Sonic renderer's model files."
+)
 
 Weights = Annotated[
     Path,
@@ -43,7 +45,7 @@ def check(folder: Weights, as_json: Json = False) -> None:
 def fetch(folder: Weights, yes: Yes = False, as_json: Json = False) -> None:
     """Fetch what is missing from the Hugging Face hub, after showing sizes and licences; then check all of it.
 
-    Sonic's weights are under CC BY-NC-SA 4.0, Stable Video Diffusion's under Stability's licence: both must be accepted.
+    Sonic's weights are under CC BY-NC-SA 4.0, Stable Video Diffusion's under Stability's licence: accept both.
     An interrupted fetch goes on where it stopped. HF_TOKEN and HF_ENDPOINT hold as for every program of the hub.
     """
     _run("fetch", folder, *(["--yes"] if yes else []), as_json=as_json)

@@ -1,6 +1,6 @@
 """The model files: what lies where, whether it is right, how it gets there, and how it is loaded.
 
-Importing this needs no torch; `check`, `fetch`, `tiny` and `load` beside it do. `python -m engine.sonic.weights` runs them.
+Importing this needs no torch; what checks, fetches, makes up and loads does. `python -m engine.sonic.weights` runs it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`python -m engine.sonic.weights check|fetch|tiny DIR`: what `farm weights` runs, so that the farm stays free of torch.
+"""`python -m engine.sonic.weights check|fetch|tiny DIR`: what `farm weights` runs, which stays free of torch.
 
 Exit codes are the farm's: 0 done, 2 a file or an option is wrong, 4 the hub cannot be reached.
 """
@@ -44,7 +44,9 @@ def check_verb(options: argparse.Namespace) -> int:
     for finding in check(folder):
         findings.append(finding)
         if not options.json:
-            _say(f"{finding.state if finding.right else finding.state.upper():<11} {finding.file.path}  {finding.facts}")
+            _say(
+                f"{finding.state if finding.right else finding.state.upper():<11} {finding.file.path}  {finding.facts}"
+            )
             for problem in finding.problems:
                 _say(f"{'':<11} {problem}")
     right = all(finding.right for finding in findings)
@@ -57,7 +59,7 @@ def check_verb(options: argparse.Namespace) -> int:
         _say(f"All files are right. Model: {MODELS[model]}. Identity: {whole}")
     else:
         wrong = sum(not finding.right for finding in findings)
-        _say(f"{wrong} of {len(findings)} files are not right. `farm weights fetch` brings released files that are missing.")
+        _say(f"{wrong} of {len(findings)} files are not right. `farm weights fetch` brings what is missing.")
     return 0 if right else EXIT_WRONG
 
 
@@ -159,7 +161,11 @@ def _complain(error: EngineError, *, as_json: bool) -> None:
         said: dict[str, Any] = {"code": error.code, "message": str(error)}
         _note(json.dumps({"error": said | ({"problems": problems} if problems else {})}))
     else:
-        _note("\n".join(["Error: several problems", *(f"  - {line}" for line in problems)]) if len(problems) > 1 else f"Error: {error}")
+        _note(
+            "\n".join(["Error: several problems", *(f"  - {line}" for line in problems)])
+            if len(problems) > 1
+            else f"Error: {error}"
+        )
 
 
 def _say(text: str) -> None:

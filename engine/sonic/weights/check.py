@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from engine.errors import WeightsError
 from engine.sonic.weights.detector import load_detector
 from engine.sonic.weights.layout import FILES, WeightFile
-from engine.sonic.weights.parts import ConfigError, config_of, is_released, wanted_shapes
+from engine.sonic.weights.parts import ConfigError, config_of, is_released, skeleton, wanted_shapes
 from engine.sonic.weights.tensors import Tensor, differences, header
 
 if TYPE_CHECKING:
@@ -103,6 +103,8 @@ def _config_facts(file: WeightFile, folder: Path) -> str:
             raise WeightsError([f"{file.path} is no JSON ({error}); it is {file.source}"]) from error
         return "configuration"
     config = config_of(file.part, folder)
+    if file.part != "scheduler":
+        skeleton(file.part, folder, {})
     return str(config.get("_class_name") or (config.get("architectures") or [config.get("model_type")])[0])
 
 

@@ -19,7 +19,7 @@ PREDICTION = 16
 
 
 def load_detector(folder: Path) -> torch.jit.ScriptModule:
-    """The detector, always in float32 on the CPU: it looks once at a portrait, and its boxes should not depend on a GPU.
+    """The detector, in float32 on the CPU always: it looks once at a portrait, and no GPU should move its boxes.
 
     Raises WeightsError where the file is missing or is no such detector.
     """
@@ -31,7 +31,7 @@ def load_detector(folder: Path) -> torch.jit.ScriptModule:
         with warnings.catch_warnings():
             # torch would rather have exported programs; the released detector is TorchScript and stays it
             warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)
-            detector = torch.jit.load(path, map_location="cpu").eval()
+            detector: torch.jit.ScriptModule = torch.jit.load(path, map_location="cpu").eval()
         found = tuple(_answer_to_black(detector).shape)
     except (RuntimeError, ValueError, TypeError) as error:
         said = str(error).strip().rpartition("\n")[2]

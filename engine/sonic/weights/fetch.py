@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from httpx import HTTPError
+from httpx2 import HTTPError
 from huggingface_hub import HfApi, constants, hf_hub_download
 from huggingface_hub.errors import (
     EntryNotFoundError,
@@ -22,6 +21,10 @@ from huggingface_hub.hf_api import RepoFile
 
 from engine.errors import HubError, InputError
 from engine.sonic.weights.layout import NEEDED, ORIGINS, Origin, WeightFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 class SkinFinder(nn.Module):
     """One box around the skin-coloured part of an image, in the released detector's format."""
 
-    def forward(self, image: Tensor, grids: list[Tensor]) -> Tensor:
+    def forward(self, image: Tensor, grids: list[Tensor]) -> Tensor:  # noqa: ARG002  # the released one has them
         """Image [1, 3, h, w], RGB in 0..1; the released detector's cell grids are taken and not needed.
 
         Gives [1, 1, 16] in pixels: cx, cy, w, h, objectness, 5 landmark (x, y) pairs, class score.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from diffusers import AutoencoderKLTemporalDecoder, EulerDiscreteScheduler
@@ -13,14 +12,18 @@ from torch import nn
 from transformers import CLIPImageProcessorPil, CLIPVisionModelWithProjection, WhisperFeatureExtractor, WhisperModel
 
 from engine.errors import WeightsError
-from engine.sonic.interpolate import FlowNetwork
-from engine.sonic.speech import AudioToBucket, AudioToToken
-from engine.sonic.unet import SonicUNet
 from engine.sonic.weights.check import problems_of_weights
 from engine.sonic.weights.detector import load_detector
 from engine.sonic.weights.layout import NEEDED, SVD_FOLDER, WHISPER_FOLDER, Part, WeightFile, file_of
 from engine.sonic.weights.parts import config_of, skeleton
 from engine.sonic.weights.tensors import header, renamed, unpickled
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from engine.sonic.interpolate import FlowNetwork
+    from engine.sonic.speech import AudioToBucket, AudioToToken
+    from engine.sonic.unet import SonicUNet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +45,7 @@ class Models:
 
 
 def load(folder: Path, *, device: str, dtype: str) -> Models:
-    """Every model of `folder`. Raises WeightsError with a sentence for each missing file, or for the first wrong one."""
+    """Every model of `folder`. Raises WeightsError: a sentence for each missing file, or for the first wrong one."""
     _require_all(folder)
     place = {"device": torch.device(device), "dtype": getattr(torch, dtype)}
     modules = {

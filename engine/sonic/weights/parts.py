@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from accelerate import init_empty_weights
 from diffusers import AutoencoderKLTemporalDecoder
-from torch import nn
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection, WhisperConfig, WhisperModel
 
 from engine.errors import WeightsError
@@ -20,7 +17,14 @@ from engine.sonic.interpolate import FlowNetwork
 from engine.sonic.speech import BUCKET_LOOK, TOKEN_LOOK, AudioToBucket, AudioToToken
 from engine.sonic.unet import SonicUNet
 from engine.sonic.weights.layout import Part, file_of
-from engine.sonic.weights.tensors import Shapes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from torch import nn
+
+    from engine.sonic.weights.tensors import Shapes
 
 WANTED_IN_CONFIG: Mapping[Part, Mapping[str, Any]] = {
     "unet": {"_class_name": "UNetSpatioTemporalConditionModel", "in_channels": 8, "out_channels": 4},
@@ -99,9 +103,15 @@ def wanted_shapes(part: Part, folder: Path, found: Shapes) -> Shapes:
 
 
 def skeleton(part: Part, folder: Path, found: Shapes) -> nn.Module:
-    """A part's module with its parameters on the meta device; buffers that no file holds are real."""
-    with init_empty_weights(include_buffers=False):
-        return _built(part, folder, found)
+    """A part's module with its parameters on the meta device; buffers that no file holds are real.
+
+    Raises ConfigError where its configuration describes no model that can be built.
+    """
+    try:
+        with init_empty_weights(include_buffers=False):
+            return _built(part, folder, found)
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise ConfigError([f"{part}: its configuration describes no model that can be built ({error!r})"]) from error
 
 
 def _built(part: Part, folder: Path, found: Shapes) -> nn.Module:
@@ -111,15 +121,15 @@ def _built(part: Part, folder: Path, found: Shapes) -> nn.Module:
         return _audio2token(folder, found)
     if part == "audio2bucket":
         return _audio2bucket(folder, found)
-    config = config_of(part, folder)
-    if part == "vae":
-        return AutoencoderKLTemporalDecoder.from_config(config)
-    if part == "image_encoder":
-        return CLIPVisionModelWithProjection(CLIPVisionConfig.from_dict(config))
-    if part == "whisper":
-        return WhisperModel(WhisperConfig.from_dict(config))
-    own = {name: value for name, value in config.items() if not name.startswith("_")}
-    return SonicUNet(**own)
+    return _MODULES[part](config_of(part, folder))
+
+
+_MODULES: Mapping[Part, Callable[[dict[str, Any]], nn.Module]] = {
+    "unet": lambda config: SonicUNet(**{name: value for name, value in config.items() if not name.startswith("_")}),
+    "vae": AutoencoderKLTemporalDecoder.from_config,
+    "image_encoder": lambda config: CLIPVisionModelWithProjection(CLIPVisionConfig.from_dict(config)),
+    "whisper": lambda config: WhisperModel(WhisperConfig.from_dict(config)),
+}
 
 
 def _audio2token(folder: Path, found: Shapes) -> AudioToToken:

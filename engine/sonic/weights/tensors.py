@@ -12,10 +12,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from engine.errors import WeightsError
-from engine.sonic.weights.layout import WeightFile
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from engine.sonic.weights.layout import WeightFile
 
 Shape = tuple[int, ...]
 Shapes = Mapping[str, Shape]
@@ -59,7 +60,9 @@ def unpickled(file: WeightFile, path: Path) -> dict[str, torch.Tensor]:
     with _readable(file, path):
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise WeightsError([f"{path} holds a {type(state).__name__}, wanted a state dict of tensors; it is {file.source}"])
+        raise WeightsError(
+            [f"{path} holds a {type(state).__name__}, wanted a state dict of tensors; it is {file.source}"]
+        )
     return dict(state)
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 import zlib
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,6 +18,9 @@ from engine.sonic.weights.finder import SkinFinder
 from engine.sonic.weights.layout import FILES, NEEDED, Part, WeightFile
 from engine.sonic.weights.parts import wanted_shapes
 from engine.sonic.weights.tensors import PREFIXES, Shape, Shapes
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SEED = 0
 CONTEXT, AUDIO_TOKENS, INSIDE = 48, 4, 64
