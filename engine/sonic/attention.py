@@ -79,11 +79,13 @@ class DecoupledAttention(Attention):  # type: ignore[misc]
         audio = audio.transpose(1, 2).flatten(2) * attended.scale  # [groups, length, c]
         if attended.mask is not None:
             audio = audio * attended.mask
-        return self.to_out[0](attended.clip + audio).reshape(hidden_states.shape)  # type: ignore[no-any-return]
+        answer: Tensor = self.to_out[0](attended.clip + audio)
+        return answer.reshape(hidden_states.shape)
 
     def _split(self, tokens: Tensor) -> Tensor:
         """[groups, length, heads * d] -> [groups, heads, length, d]."""
-        return tokens.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        groups, length, _ = tokens.shape
+        return tokens.view(groups, length, self.heads, -1).transpose(1, 2)
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def masks_by_resolution(mask: Tensor, sizes: Sequence[tuple[int, int]]) -> dict[
 def context_of_tokens(
     unet: SonicUNet, clip: Tensor, audio: Tensor, *, face_mask: Tensor, latent_size: tuple[int, int]
 ) -> WindowContext:
-    """A window's context where every frame of every branch has tokens of its own: [branches, frames, tokens, context]."""
+    """A window's context from tokens of every frame of every branch: [branches, frames, tokens, context]."""
     sizes = unet.resolutions(*latent_size)
     masks = masks_by_resolution(face_mask, sizes)
     spatial = [

@@ -33,6 +33,7 @@ class NonFiniteError(RenderError):
         super().__init__(f"latents are not finite after step {step}, branch {branch!r}, computed in {dtype}")
 
 
+@torch.inference_mode()
 def denoise(
     unet: SonicUNet,
     scheduler: EulerDiscreteScheduler,
@@ -46,8 +47,8 @@ def denoise(
 ) -> Tensor:
     """Latents [n, 4, h, w], float32, of the span's n gen_frames, from unit noise of the same shape.
 
-    span lies in a job of `gen_frames`, and is the whole job where none is given. on_step gets the share done after
-    every window of every step and may raise to stop. Raises NonFiniteError.
+    span lies on the ring of a job of `gen_frames` (see `on_ring`), and is the whole job where none is given. on_step
+    gets the share done after every window of every step and may raise to stop. Raises NonFiniteError.
     """
     schedule = _schedule(scheduler, config.steps, unet.device)
     contexts = Contexts(unet, conditioning, config)
@@ -91,36 +92,43 @@ def predict(
 def guide(predicted: Tensor, config: SonicConfig) -> Tensor:
     """[3, frames, ...] -> [frames, ...]: away from nothing towards the portrait, and on towards the speech."""
     nothing, appearance, everything = predicted
-    return (
-        nothing
-        + config.appearance_guidance * (appearance - nothing)
-        + config.audio_guidance * (everything - appearance)
-    )
+    towards_portrait = config.appearance_guidance * (appearance - nothing)
+    guided: Tensor = nothing + towards_portrait + config.audio_guidance * (everything - appearance)
+    return guided
 
 
 def windows(step: int, span: tuple[int, int], config: SonicConfig, gen_frames: int | None = None) -> list[list[int]]:
     """The windows of a step, as frames counted from the span's start (docs/sonic.md#windows).
 
     They are the job's windows (starts `stride * j - shift * step` modulo its length) that touch the span; what
-    sticks out wraps around the span. Two that wrap to the same frames are one.
+    sticks out wraps around the span, and two that then begin at the same frame are one.
     """
     first, stop = span
     total = stop if gen_frames is None else gen_frames
     stride = config.window - config.overlap
     starts = [(start - config.shift * step) % total for start in range(0, total, stride)]
-    # a window that passes the job's end touches the job's beginning too
-    touching = [
-        start - first
-        for lap_start in starts
-        for start in ((lap_start,) if span == (0, total) else (lap_start, lap_start - total))
-        if start < stop and start + config.window > first
-    ]
+    laps = [start + lap for start in starts for lap in (-total, 0, total)]
+    touching = [start - first for start in laps if start < stop and start + config.window > first]
     length = stop - first
     kept = dict.fromkeys(start % length for start in touching)
     return [[(start + place) % length for place in range(config.window)] for start in kept]
 
 
-def noise_for(seed: int, frames: range, shape: tuple[int, ...]) -> Tensor:
+def on_ring(span: tuple[int, int], gen_frames: int, window: int) -> tuple[int, int]:
+    """A chunk's span with a window more behind the job's own end, if it touches one: -3 and N - 3 are one frame.
+
+    The job's last frames share windows with its first ones; without them a job's ends would not come out as in one
+    piece (docs/sonic.md#windows). A span that would meet itself is the whole job.
+    """
+    first, stop = span
+    if first == 0:
+        first -= window
+    if span[1] == gen_frames:
+        stop += window
+    return (first, stop) if stop - first < gen_frames else (0, gen_frames)
+
+
+def noise_for(seed: int, frames: Sequence[int], shape: tuple[int, ...]) -> Tensor:
     """Unit noise [frames, *shape], each gen_frame's drawn from (seed, frame) alone, on the CPU whatever the device."""
     drawn = [
         np.random.Generator(np.random.Philox(key=np.array([seed, frame], dtype=np.uint64))).standard_normal(

@@ -34,12 +34,12 @@ class SonicTransformer(TransformerSpatioTemporalModel):  # type: ignore[misc]
             block.attn2 = DecoupledAttention(block.attn2)
 
     @property
-    def spatial(self) -> nn.Module:
-        return self.transformer_blocks[0]  # type: ignore[no-any-return]
+    def spatial(self) -> Any:
+        return self.transformer_blocks[0]
 
     @property
-    def temporal(self) -> nn.Module:
-        return self.temporal_transformer_blocks[0]  # type: ignore[no-any-return]
+    def temporal(self) -> Any:
+        return self.temporal_transformer_blocks[0]
 
     def forward(
         self, hidden_states: Tensor, encoder_hidden_states: WindowContext, image_only_indicator: Tensor, **_: Any
@@ -88,7 +88,7 @@ class SonicUNet(UNetSpatioTemporalConditionModel):  # type: ignore[misc]
     """The released `unet.pth`: its state-dict keys are this module's, without renaming."""
 
     # the stock signature, by which `from_config` knows what to read
-    @functools.wraps(UNetSpatioTemporalConditionModel.__init__)
+    @functools.wraps(UNetSpatioTemporalConditionModel.__init__)  # type: ignore[misc]
     def __init__(self, *args: Any, **config: Any) -> None:
         super().__init__(*args, **config)
         numbers = count()
@@ -148,8 +148,8 @@ class SonicUNet(UNetSpatioTemporalConditionModel):  # type: ignore[misc]
                 **(attending if hasattr(block, "attentions") else given),
             )
             del skips
-        hidden = self.conv_out(self.conv_act(self.conv_norm_out(hidden)))
-        return hidden.unflatten(0, (branches, frames))
+        answer: Tensor = self.conv_out(self.conv_act(self.conv_norm_out(hidden)))
+        return answer.reshape(branches, frames, *answer.shape[1:])
 
     def _embed(self, timestep: Tensor, added_time_ids: Tensor, like: Tensor) -> Tensor:
         """Timestep and time ids, [branches, 4 * c]."""

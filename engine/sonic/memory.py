@@ -1,0 +1,97 @@
+"""What to do with the memory there is: which mode, and what to try when it runs out (docs/sonic.md#memory)."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from engine.errors import RenderError
+from engine.sonic.denoise import NonFiniteError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from engine.sonic.config import SonicConfig
+    from engine.sonic.unet import SonicUNet
+
+FAST_BYTES_PER_POSITION = 1_600_000
+"""Free memory that `fast` wants for each position of a latent, in half precision (docs/sonic.md#memory)."""
+
+_log = logging.getLogger(__name__)
+
+
+def chosen_mode(config: SonicConfig, latent_size: tuple[int, ...]) -> str:
+    """`fast` or `lean`: as the config says, or for "auto" by what is free on the device now."""
+    if config.memory != "auto":
+        return config.memory
+    if not config.device.startswith("cuda"):
+        return "fast"
+    free, _ = torch.cuda.mem_get_info(config.device)
+    needed = latent_size[0] * latent_size[1] * FAST_BYTES_PER_POSITION
+    mode = "fast" if free >= needed else "lean"
+    _log.info("memory mode %s: %.1f GB free, fast wants %.1f GB", mode, free / 1e9, needed / 1e9)
+    return mode
+
+
+def denoise_in_what_fits(
+    denoise: Callable[..., Tensor], unet: SonicUNet, *inputs: Any, config: SonicConfig, **named: Any
+) -> Tensor:
+    """`denoise`, again in lean mode when memory runs out, and once in float32 when a number overflows.
+
+    Raises RenderError with what was needed and what is free; NonFiniteError where float32 overflows too.
+    """
+    try:
+        return _denoise_leaner(denoise, unet, *inputs, config=config, **named)
+    except NonFiniteError as error:
+        if unet.dtype == torch.float32:
+            raise
+        _log.warning("%s; once more in float32", error)
+    narrow = unet.dtype
+    try:
+        unet.to(torch.float32)
+        return _denoise_leaner(denoise, unet, *inputs, config=replace(config, memory="lean"), **named)
+    except torch.OutOfMemoryError as error:
+        raise RenderError(_shortage("denoising in float32", error)) from error
+    finally:
+        unet.to(narrow)  # halves come back as they were
+
+
+def _denoise_leaner(
+    denoise: Callable[..., Tensor], unet: SonicUNet, *inputs: Any, config: SonicConfig, **named: Any
+) -> Tensor:
+    if config.memory != "lean":
+        try:
+            return denoise(unet, *inputs, config=config, **named)
+        except torch.OutOfMemoryError as error:
+            _log.warning("%s; once more in lean mode", _shortage("denoising", error))
+        torch.cuda.empty_cache()
+    try:
+        return denoise(unet, *inputs, config=replace(config, memory="lean"), **named)
+    except torch.OutOfMemoryError as error:
+        raise RenderError(_shortage("denoising in lean mode", error)) from error
+
+
+def smaller_when_full(rest: Callable[[int], Iterator[Tensor]], batch: int, what: str) -> Iterator[Tensor]:
+    """What `rest(batch)` yields; when memory runs out, what `rest` of half the batch yields from there on.
+
+    Raises RenderError, with what was needed and what is free, where a batch of one is too much.
+    """
+    while True:
+        try:
+            yield from rest(batch)
+            return
+        except torch.OutOfMemoryError as error:
+            if batch == 1:
+                raise RenderError(_shortage(what, error)) from error
+            _log.warning("%s; batches of %d now", _shortage(what, error), batch // 2)
+        torch.cuda.empty_cache()
+        batch //= 2
+
+
+def _shortage(what: str, error: torch.OutOfMemoryError) -> str:
+    """Torch's message says what was asked for and what is free."""
+    return f"{what} ran out of memory: {str(error).splitlines()[0] if str(error) else 'no details'}"

@@ -1,0 +1,168 @@
+"""The Sonic renderer: portrait and speech to frames, chunk by chunk, with nothing of a job left behind."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from engine.errors import RenderError, WeightsError
+from engine.media.image import load_portrait
+from engine.plan import Geometry
+from engine.renderer import Renderer
+from engine.sonic.config import WINDOW, SonicConfig
+from engine.sonic.context import Conditioning
+from engine.sonic.denoise import denoise, noise_for, on_ring
+from engine.sonic.frames import frames_of
+from engine.sonic.memory import chosen_mode, denoise_in_what_fits
+from engine.sonic.portrait import (
+    clip_pixels,
+    embed_image,
+    encode_image,
+    find_face,
+    mask_pixels,
+    picture_of,
+    reference_pixels,
+)
+from engine.sonic.speech import audio_tokens, hear, motion_buckets, silent_tokens, sound_of
+from engine.sonic.weights import identity, load_models
+from engine.spec import SAMPLES_PER_FRAME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from engine.renderer import Frame, Inputs, OnProgress
+    from engine.sonic.weights.load import Models
+    from engine.spec import ChunkSpec
+
+DENOISING = 0.9
+"""Share of a chunk's progress that is reported while it denoises; the rest is pixels."""
+
+
+@dataclass(frozen=True)
+class SonicFeatures:
+    """A job made ready: what CLIP and the VAE see of its portrait, the face mask, and what silence sounds like."""
+
+    inputs: Inputs
+    config: SonicConfig
+    image_embeds: Tensor
+    image_latents: Tensor
+    face_mask: Tensor
+    silence_tokens: Tensor
+
+
+class SonicRenderer(Renderer):
+    """Renders with the released Sonic checkpoints, or tiny ones of the same layout, in the folder FARM_WEIGHTS.
+
+    Half precision on a GPU, float32 on a CPU. memory: "fast", "lean", or "auto" for what fits (docs/sonic.md#memory).
+    """
+
+    geometry = Geometry(reach=WINDOW, window=WINDOW)
+    version = "1"
+
+    def __init__(self, *, memory: str = "auto") -> None:
+        self._memory = memory
+        self._models: Models | None = None
+
+    def load(self, device: str) -> None:
+        """Read every model. Raises WeightsError for a folder that is not named, not there, or holds other files."""
+        folder = weights_folder()
+        self._device, self._dtype = device, "float32" if device == "cpu" else "float16"
+        self._models = load_models(folder, device=device, dtype=self._dtype)
+        self.weights_identity = identity(folder)
+
+    def prepare(self, inputs: Inputs) -> SonicFeatures:
+        """Find the face and encode the portrait. Raises PortraitError where there is none."""
+        models = self._loaded()
+        config = SonicConfig.from_spec(inputs.spec, device=self._device, dtype=self._dtype, memory=self._memory)
+        photo = load_portrait(inputs.portrait)
+        picture = picture_of(photo, find_face(models.detector, photo, name=inputs.portrait.name), config)
+        latents = encode_image(models.vae, reference_pixels(picture.image))
+        models.image_encoder.to(self._device)
+        config = replace(config, memory=chosen_mode(config, latents.shape[-2:]))
+        embeds = embed_image(models.image_encoder, clip_pixels(models.feature_extractor, picture.image))
+        if config.memory == "lean":
+            models.image_encoder.to("cpu")
+        return SonicFeatures(
+            inputs, config, embeds, latents, mask_pixels(picture.mask), silent_tokens(models.audio2token)[0]
+        )
+
+    def render(self, chunk: ChunkSpec, features: SonicFeatures, on_progress: OnProgress) -> Iterator[Frame]:
+        models, job = self._loaded(), features.inputs
+        ring = on_ring(chunk.span, job.gen_frames, features.config.window)
+        latents = denoise_in_what_fits(
+            denoise,
+            models.unet,
+            models.scheduler,
+            conditioning_of(models, features, ring),
+            config=features.config,
+            span=ring,
+            noise=noise_for(
+                features.config.seed, frames_on_ring(ring, job.gen_frames), features.image_latents.shape[1:]
+            ),
+            on_step=lambda share: on_progress(share * DENOISING),
+            gen_frames=job.gen_frames,
+        )
+        start = chunk.span[0] - ring[0]
+        latents = latents[start : start + chunk.span[1] - chunk.span[0]]
+        total = chunk.frames25
+        for done, frame in enumerate(frames_of(models, latents, chunk, features.config), start=1):
+            yield frame
+            on_progress(DENOISING + (1 - DENOISING) * done / total)
+
+    def close(self) -> None:
+        self._models = None
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _loaded(self) -> Models:
+        if self._models is None:
+            raise RenderError("the Sonic renderer is not loaded")
+        return self._models
+
+
+def weights_folder() -> Path:
+    """The folder that FARM_WEIGHTS names. Raises WeightsError where none is."""
+    named = os.environ.get("FARM_WEIGHTS", "")
+    if not named:
+        raise WeightsError(
+            ["FARM_WEIGHTS is not set, wanted the folder of Sonic's checkpoints (farm weights fetch DIR)"]
+        )
+    if not Path(named).is_dir():
+        raise WeightsError([f"FARM_WEIGHTS is {named}, which is no folder (farm weights fetch {named})"])
+    return Path(named)
+
+
+def frames_on_ring(ring: tuple[int, int], gen_frames: int) -> list[int]:
+    """The job's own gen_frames along a span on its ring."""
+    return [frame % gen_frames for frame in range(*ring)]
+
+
+def conditioning_of(models: Models, features: SonicFeatures, ring: tuple[int, int]) -> Conditioning:
+    """What the denoising loop of a span needs, heard from no more of the speech than the span touches."""
+    job = features.inputs
+    # the speech padded or cut to the job's gen_frames, two frames25 each (docs/sonic.md#time)
+    samples = job.gen_frames * 2 * SAMPLES_PER_FRAME
+    tokens, buckets = [], []
+    for piece in pieces_of(ring, job.gen_frames):
+        heard = hear(models.whisper, models.whisper_features, sound_of(job.speech), samples=samples, span=piece)
+        tokens.append(audio_tokens(models.audio2token, heard, span=piece))
+        buckets.append(motion_buckets(models.audio2bucket, heard, image_embeds=features.image_embeds, span=piece))
+    given: dict[str, Any] = {
+        name: getattr(features, name) for name in ("image_embeds", "image_latents", "face_mask", "silence_tokens")
+    }
+    return Conditioning(**given, audio_tokens=torch.cat(tokens), motion_buckets=torch.cat(buckets))
+
+
+def pieces_of(ring: tuple[int, int], gen_frames: int) -> list[tuple[int, int]]:
+    """A span on the ring as ranges of the job's own gen_frames, in order."""
+    first, stop = ring
+    ranges = [(first + gen_frames, gen_frames)] if first < 0 else []
+    ranges.append((max(first, 0), min(stop, gen_frames)))
+    if stop > gen_frames:
+        ranges.append((0, stop - gen_frames))
+    return ranges
