@@ -110,7 +110,7 @@ class AudioCache:
 
     limit_bytes: int
     _held: dict[int, list[Heard]] = field(default_factory=dict)
-    _bytes: int = 0
+    held_bytes: int = 0
 
     def window(self, layers: Sequence[DecoupledAttention], tokens: Tensor, frames: Sequence[int]) -> list[Heard]:
         """Keys and values of `frames` at every layer, each [frames, tokens, c]; `tokens` are the span's."""
@@ -133,8 +133,8 @@ class AudioCache:
     def _keep(self, fresh: dict[int, list[Heard]]) -> None:
         for frame, layers in fresh.items():
             size = sum(tensor.nbytes for heard in layers for tensor in heard)
-            if self._bytes + size > self.limit_bytes:
+            if self.held_bytes + size > self.limit_bytes:
                 return
             # copies, for a view would keep its whole batch alive
             self._held[frame] = [Heard(heard.keys.clone(), heard.values.clone()) for heard in layers]
-            self._bytes += size
+            self.held_bytes += size
