@@ -41,10 +41,11 @@ class FlowBlock(nn.Module):
         self.conv2 = _head(_MASK)
 
     def forward(self, seen: Tensor, flow: Tensor, scale: int) -> tuple[Tensor, Tensor]:
-        features = self.conv0(torch.cat((_resized(seen, 1 / scale), _resized(flow, 1 / scale) / scale), 1))
+        given = torch.cat((_resized(seen, 1 / scale), _resized(flow, 1 / scale) / scale), 1)
+        features = self.conv0(given.to(self.conv2[0].weight.dtype))
         for pair in range(RESIDUAL_PAIRS):
             features = features + self.get_submodule(f"convblock{pair}")(features)
-        return _resized(self.conv1(features), scale) * scale, _resized(self.conv2(features), scale)
+        return _resized(self.conv1(features).float(), scale) * scale, _resized(self.conv2(features).float(), scale)
 
 
 class FlowNetwork(nn.Module):
@@ -73,15 +74,17 @@ class FlowNetwork(nn.Module):
 
 @torch.inference_mode()
 def middle_frames(network: FlowNetwork, first: Tensor, second: Tensor) -> Tensor:
-    """What lies halfway between first[i] and second[i], all pairs in one batch, in the network's dtype.
+    """What lies halfway between first[i] and second[i], all pairs in one batch, in float32.
+
+    Only the convolutions run in the network's dtype: a half cannot say to a tenth where in a row of 1024 pixels it is.
 
     Raises ValueError for sides that are no multiples of 16.
     """
     height, width = first.shape[-2:]
     if height % SIDE_STEP or width % SIDE_STEP:
         raise ValueError(f"frames of {width}x{height} pixels, wanted multiples of {SIDE_STEP} on both sides")
-    weight = network.block0.conv1[0].weight
-    first, second = (frames.to(weight.device, weight.dtype) for frames in (first, second))
+    device = next(network.parameters()).device
+    first, second = (frames.to(device, torch.float32) for frames in (first, second))
     middle: Tensor = network(first, second)
     return middle
 
@@ -102,13 +105,12 @@ def _swapped(flow: Tensor) -> Tensor:
 
 
 def _warped(frames: Tensor, flow: Tensor) -> Tensor:
-    """Each pixel from where the flow points; positions in float32, for a half has 11 bits and a row 1024 pixels."""
+    """Each pixel from where the flow points."""
     height, width = frames.shape[-2:]
-    across = torch.linspace(-1, 1, width, device=flow.device)[None, None, :] + flow[:, 0].float() / ((width - 1) / 2)
-    down = torch.linspace(-1, 1, height, device=flow.device)[None, :, None] + flow[:, 1].float() / ((height - 1) / 2)
+    across = torch.linspace(-1, 1, width, device=flow.device)[None, None, :] + flow[:, 0] / ((width - 1) / 2)
+    down = torch.linspace(-1, 1, height, device=flow.device)[None, :, None] + flow[:, 1] / ((height - 1) / 2)
     positions = torch.stack((across, down), -1)  # [pairs, height, width, 2]
-    warped = functional.grid_sample(frames.float(), positions, padding_mode="border", align_corners=True)
-    return warped.to(frames.dtype)
+    return functional.grid_sample(frames, positions, padding_mode="border", align_corners=True)
 
 
 def _resized(values: Tensor, factor: float) -> Tensor:

@@ -116,7 +116,7 @@ class Heard:
 
 def sound_of(speech: SpeechReader) -> Sound:
     """The speech as whisper hears it."""
-    return lambda start, stop: speech.read(start, stop).astype(np.float32) / 32768
+    return lambda start, stop: speech.read(start, stop).astype(np.float32) / np.float32(32768)
 
 
 def log_mel(extractor: Any, sound: Sound, *, samples: int, window: int) -> Tensor:

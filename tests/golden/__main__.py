@@ -2,7 +2,7 @@
 
 One line for each quantity: case, name, largest error, tolerance, verdict. The error is relative to the standard
 deviation of the reference's values; for 8-bit pictures it is in levels of 255, for boxes and sizes plain.
-A line is printed as soon as its case is done. Exit status: 0 all ok, 1 a quantity fails or cannot be computed, 2 a folder is no golden case.
+Exit status: 0 all ok, 1 a quantity fails or cannot be computed, 2 a folder is no golden case.
 """
 
 # ruff: noqa: T201  (what this program prints is its answer)

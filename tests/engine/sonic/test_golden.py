@@ -1,0 +1,157 @@
+"""The engine against the reference's numbers, and the runner that says so against an engine made wrong on purpose."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from engine.sonic.config import SonicConfig
+from engine.sonic.weights import load_models
+from tests.conftest import ROOT
+from tests.golden.__main__ import main
+from tests.golden.cases import Case, Quantity, load_case
+from tests.golden.checkpoint import write_checkpoint
+from tests.golden.pipeline import PARAMETERS
+from tests.golden.runner import COMPUTED, run_case
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+GOLDEN = ROOT / "tests" / "golden"
+CASES = sorted(path.parent for path in GOLDEN.glob("*/case.json"))
+
+WRONG = [
+    ("pipeline_b", "speech.TOKENS_PER_FRAME25", 1),
+    ("pipeline_b", "speech.TOKENS_PER_GEN_FRAME", 3),
+    ("pipeline_b", "speech.TOKEN_LOOK", (3, 10)),
+    ("pipeline_b", "speech.BUCKET_LOOK", (21, 50)),
+    ("pipeline_b", "speech.BUCKET_SCALE", 15.9),
+    ("pipeline_b", "speech.BUCKET_OFFSET", 16.1),
+    ("pipeline_b", "denoise.LATENT_SCALE", 0.182),
+    ("pipeline_b", "denoise.SIGMA_MIN", 0.003),
+    ("pipeline_b", "denoise.SIGMA_MAX", 690.0),
+    ("pipeline_b", "context.GEN_FPS", 12.0),
+    ("pipeline_b", "pixels.LATENT_SCALE", 0.182),
+    ("preprocess", "portrait.CLIP_SIZE", (112, 112)),
+    ("face_detect", "face.SHORTER_SIDE", 448),
+    ("face_detect", "face.SIDE_STEP", 64),
+    ("face_detect", "face.STRIDES", (8, 16, 64)),
+    ("face_detect", "face.LEAST_SCORE", 0.51),
+    ("face_detect", "face.MOST_OVERLAP", 0.0),
+    ("rife", "interpolate.SCALES", (4, 2, 2)),
+]
+
+
+@pytest.fixture(scope="module")
+def computed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[Quantity]]:
+    """The quantities of a case by its name; its weights are written and loaded once."""
+    loaded: dict[str, tuple[Case, Any]] = {}
+
+    def compute(name: str) -> list[Quantity]:
+        if name not in loaded:
+            case, folder = load_case(GOLDEN / name), tmp_path_factory.mktemp(name)
+            write_checkpoint(folder, case)
+            loaded[name] = case, load_models(folder, device="cpu", dtype="float32")
+        case, models = loaded[name]
+        return COMPUTED[case.kind](case, models)
+
+    return compute
+
+
+@pytest.mark.parametrize("folder", CASES, ids=lambda folder: folder.name)
+def test_every_quantity_of_every_case_is_the_references(folder: Path) -> None:
+    quantities = run_case(load_case(folder))
+    assert quantities
+    assert [str(quantity) for quantity in quantities if not quantity.ok] == []
+
+
+@pytest.mark.parametrize(("case", "constant", "value"), WRONG)
+def test_a_wrong_constant_is_seen(
+    case: str, constant: str, value: Any, computed: Callable[[str], list[Quantity]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, name = constant.split(".")
+    monkeypatch.setattr(importlib.import_module(f"engine.sonic.{module}"), name, value)
+    assert not all(quantity.ok for quantity in computed(case))
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"), [("appearance_guidance", 2.01), ("audio_guidance", 7.4), ("decode_batch", 4)]
+)
+def test_a_wrong_default_is_seen(
+    parameter: str, value: float, computed: Callable[[str], list[Quantity]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert SonicConfig.__init__.__kwdefaults__ is not None
+    monkeypatch.setitem(SonicConfig.__init__.__kwdefaults__, parameter, value)
+    assert not all(quantity.ok for quantity in computed("pipeline_b"))
+
+
+def test_the_defaults_are_the_released_values() -> None:
+    config = SonicConfig()
+    assert {ours: getattr(config, ours) for ours, _ in PARAMETERS.values()} == dict(PARAMETERS.values())
+
+
+def test_one_line_for_each_quantity_and_exit_0_when_all_are_right(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(GOLDEN / "rife")]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    case, name, error, tolerance, verdict = line.split()
+    assert (case, name, tolerance, verdict) == ("rife", "middle", "0.0001", "ok")
+    assert 0 <= float(error) <= 1e-4
+
+
+def test_a_wrong_quantity_exits_1_and_the_other_cases_are_still_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = shutil.copytree(GOLDEN / "rife", tmp_path / "rife_wrong")
+    tensors = load_file(wrong / "tensors.safetensors")
+    tensors["middle"][0, 0, 0, 0] += 0.01
+    save_file(tensors, wrong / "tensors.safetensors")
+    assert main([str(wrong), str(GOLDEN / "rife")]) == 1
+    assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()] == ["FAIL", "ok"]
+
+
+def test_weights_that_do_not_fit_exit_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wrong = shutil.copytree(GOLDEN / "rife", tmp_path / "rife_unknown")
+    facts = json.loads((wrong / "case.json").read_text())
+    facts["keys"]["block3.bias"] = [1]
+    (wrong / "case.json").write_text(json.dumps(facts))
+    assert main([str(wrong)]) == 1
+    captured = capsys.readouterr()
+    assert captured.out.split()[-1] == "FAIL"
+    assert "block3.bias" in captured.err
+
+
+@pytest.mark.parametrize("name", ["unet_a", "rifes", "rife_", "golden"])
+def test_any_other_folder_exits_2_before_anything_is_computed(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = shutil.copytree(GOLDEN / "rife", tmp_path / name)
+    assert main([str(GOLDEN / "rife"), str(other)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert name in captured.err
+
+
+def test_it_runs_as_a_module() -> None:
+    command = [sys.executable, "-m", "tests.golden", str(ROOT / "farm")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "no golden case" in done.stderr
+
+
+def test_the_runner_has_no_network_of_its_own() -> None:
+    for path in GOLDEN.glob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        modules = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        modules |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+        assert not names & {"nn", "functional"}, path
+        assert not [name for name in modules if name.startswith(("torch.", "diffusers", "transformers"))], path
