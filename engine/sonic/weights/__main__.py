@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import EngineError, HubError, InputError
 from engine.sonic.weights import identity, require_torch
+from engine.sonic.weights.layout import FILES, size_text
 
 if TYPE_CHECKING:
     from engine.sonic.weights.fetch import Download
@@ -37,9 +38,9 @@ def main(arguments: list[str]) -> int:
 
 def check_verb(options: argparse.Namespace) -> int:
     """Look at every file and say what is wrong with it."""
+    folder = _existing(options.folder)
     from engine.sonic.weights.check import check, model_name
 
-    folder = _existing(options.folder)
     findings = []
     for finding in check(folder):
         findings.append(finding)
@@ -65,7 +66,6 @@ def check_verb(options: argparse.Namespace) -> int:
 
 def fetch_verb(options: argparse.Namespace) -> int:
     """Show what is to come and under which terms, ask, bring it, and check it."""
-    from engine.sonic.weights.check import size_text
     from engine.sonic.weights.fetch import fetch, outstanding, require_room
 
     downloads = outstanding(options.folder)
@@ -73,13 +73,9 @@ def fetch_verb(options: argparse.Namespace) -> int:
         require_room(options.folder, downloads)
         _show(downloads)
         _accept_licences(downloads, yes=options.yes)
-        count = len(downloads)
-        places = {download: place for place, download in enumerate(downloads, start=1)}
-        fetch(
-            options.folder,
-            downloads,
-            lambda one: _note(f"[{places[one]}/{count}] {one.file.path}, {size_text(one.size)}"),
-        )
+        for place, download in enumerate(downloads, start=1):
+            _note(f"[{place}/{len(downloads)}] {download.file.path}, {size_text(download.size)}")
+            fetch(download, options.folder)
     else:
         _note("Every file is here already, in the size that the hub says.")
     return check_verb(options)
@@ -87,8 +83,6 @@ def fetch_verb(options: argparse.Namespace) -> int:
 
 def tiny_verb(options: argparse.Namespace) -> int:
     """Write a tiny checkpoint."""
-    from engine.sonic.weights.check import size_text
-    from engine.sonic.weights.layout import FILES
     from engine.sonic.weights.tiny import write_tiny
 
     write_tiny(options.folder)
@@ -125,7 +119,6 @@ def _existing(folder: Path) -> Path:
 
 def _show(downloads: list[Download]) -> None:
     """What is to come, by repository, and how much it is in all."""
-    from engine.sonic.weights.check import size_text
     from engine.sonic.weights.fetch import page_of
 
     for origin in dict.fromkeys(download.file.origin for download in downloads):

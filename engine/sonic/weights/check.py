@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from engine.errors import WeightsError
 from engine.sonic.weights.detector import load_detector
-from engine.sonic.weights.layout import FILES, WeightFile
-from engine.sonic.weights.parts import ConfigError, config_of, is_released, skeleton, wanted_shapes
+from engine.sonic.weights.layout import FILES, WeightFile, size_text
+from engine.sonic.weights.parts import SIZED_BY, ConfigError, config_of, is_released, skeleton, wanted_shapes
 from engine.sonic.weights.tensors import Tensor, differences, header
 
 if TYPE_CHECKING:
@@ -59,10 +59,14 @@ def model_name(folder: Path) -> str:
         return "unknown"
 
 
-def problems_of_weights(file: WeightFile, folder: Path, found: dict[str, Tensor]) -> list[str]:
+def problems_of_weights(
+    file: WeightFile, folder: Path, found: dict[str, Tensor], *, dtypes: tuple[str, ...] = ANY_FLOAT
+) -> list[str]:
     """What keeps a weights file's tensors from being what the folder's configurations say; empty when all is right."""
-    wanted = wanted_shapes(file.part, folder, {key: tensor.shape for key, tensor in found.items()})
-    dtypes = ("float16",) if ".fp16." in file.path else ANY_FLOAT
+    shapes = {key: tensor.shape for key, tensor in found.items()}
+    if absent := [key for key in SIZED_BY.get(file.part, ()) if len(shapes.get(key, ())) != 2]:
+        return [f"key {key} is missing, or no matrix" for key in absent]
+    wanted = wanted_shapes(file.part, folder, shapes)
     return differences(wanted, found, dtypes=dtypes)
 
 
@@ -89,7 +93,8 @@ def _facts(file: WeightFile, folder: Path) -> str:
     if file.kind == "config":
         return _config_facts(file, folder)
     found = header(file, folder)
-    if lines := problems_of_weights(file, folder, found):
+    named = ("float16",) if ".fp16." in file.path else ANY_FLOAT  # a file should hold what its name says
+    if lines := problems_of_weights(file, folder, found, dtypes=named):
         raise WeightsError([f"{file.found_in(folder)}: {line}; it should be {file.source}" for line in lines])
     millions = sum(math.prod(tensor.shape) for tensor in found.values()) / 1e6
     return f"{len(found)} keys, {millions:.1f} M weights, {' and '.join(sorted({t.dtype for t in found.values()}))}"
@@ -106,11 +111,3 @@ def _config_facts(file: WeightFile, folder: Path) -> str:
     if file.part != "scheduler":
         skeleton(file.part, folder, {})
     return str(config.get("_class_name") or (config.get("architectures") or [config.get("model_type")])[0])
-
-
-def size_text(size: int) -> str:
-    for unit in ("B", "KB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}"
-        size /= 1000  # type: ignore[assignment]
-    return f"{size:.2f} GB"

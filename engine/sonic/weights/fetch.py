@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from httpx2 import HTTPError
-from huggingface_hub import HfApi, constants, hf_hub_download
+from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -17,13 +17,12 @@ from huggingface_hub.errors import (
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
 )
-from huggingface_hub.hf_api import RepoFile
 
 from engine.errors import HubError, InputError
 from engine.sonic.weights.layout import NEEDED, ORIGINS, Origin, WeightFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 
@@ -40,7 +39,7 @@ def outstanding(folder: Path) -> list[Download]:
 
     Raises HubError where the hub cannot be reached, refuses, or has no such file.
     """
-    wanted = [Download(file, size) for origin in ORIGINS for file, size in _sizes(origin)]
+    wanted = [Download(file, _size_there(file)) for file in NEEDED]
     return [download for download in wanted if _size_here(folder / download.file.path) != download.size]
 
 
@@ -65,27 +64,22 @@ def require_room(folder: Path, downloads: Iterable[Download]) -> None:
         raise InputError(f"the disk of {folder} has {free / 1e9:.1f} GB free, wanted {needed / 1e9:.1f} GB")
 
 
-def fetch(folder: Path, downloads: Iterable[Download], on_file: Callable[[Download], None]) -> None:
-    """Fetch the files, each going on where an interrupted fetch left it; `on_file` is told before each.
+def fetch(download: Download, folder: Path) -> None:
+    """Fetch one file, going on where an interrupted fetch left it; huggingface_hub shows how far it is.
 
-    huggingface_hub shows the progress within a file. Raises HubError as `outstanding` does.
+    Raises HubError as `outstanding` does.
     """
-    for download in downloads:
-        on_file(download)
-        file = download.file
-        target = folder / file.path.removesuffix(file.remote)
-        with _hub_errors(file.origin):
-            hf_hub_download(file.origin.repo, file.remote, local_dir=target)
+    file = download.file
+    with _hub_errors(file.origin):
+        hf_hub_download(file.origin.repo, file.remote, local_dir=folder / file.path.removesuffix(file.remote))
 
 
-def _sizes(origin: Origin) -> Iterator[tuple[WeightFile, int]]:
-    files = {file.remote: file for file in NEEDED if file.origin is origin}
-    with _hub_errors(origin):
-        found = HfApi().get_paths_info(origin.repo, list(files))
-    sizes = {entry.path: entry.size for entry in found if isinstance(entry, RepoFile)}
-    if absent := sorted(set(files) - set(sizes)):
-        raise HubError(f"{page_of(origin)} has no {' and no '.join(absent)}")
-    return ((files[path], sizes[path]) for path in files)
+def _size_there(file: WeightFile) -> int:
+    with _hub_errors(file.origin):  # asked file by file, for only so does a hub say whether it would give them
+        size = get_hf_file_metadata(hf_hub_url(file.origin.repo, file.remote)).size
+    if size is None:
+        raise HubError(f"{page_of(file.origin)} does not say how large {file.remote} is")
+    return size
 
 
 def _size_here(path: Path) -> int | None:

@@ -106,3 +106,12 @@ NEEDED = tuple(file for file in FILES if file.needed)
 def file_of(part: Part, *, config: bool = False) -> WeightFile:
     """The file that holds a part's weights, or its configuration."""
     return next(file for file in FILES if file.part == part and (file.kind == "config") == config)
+
+
+def size_text(size: float) -> str:
+    """Bytes as one reads them: 777 B, 6.30 GB."""
+    for unit in ("B", "KB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}"
+        size /= 1000
+    return f"{size:.2f} GB"

@@ -49,7 +49,7 @@ def load(folder: Path, *, device: str, dtype: str) -> Models:
     _require_all(folder)
     place = {"device": torch.device(device), "dtype": getattr(torch, dtype)}
     modules = {
-        part: _module(part, folder, **place)
+        part: load_part(part, folder, **place)
         for part in ("unet", "vae", "image_encoder", "whisper", "audio2token", "audio2bucket", "flow")
     }
     return Models(
@@ -66,7 +66,8 @@ def _require_all(folder: Path) -> None:
         raise WeightsError([f"{folder / file.path} is missing; it is {file.source}" for file in missing])
 
 
-def _module(part: Part, folder: Path, *, device: torch.device, dtype: torch.dtype) -> nn.Module:
+def load_part(part: Part, folder: Path, *, device: torch.device, dtype: torch.dtype) -> nn.Module:
+    """One network of `folder`, ready to be asked, with nothing to train. Raises WeightsError where a file is wrong."""
     file = file_of(part)
     found = header(file, folder)
     if problems := problems_of_weights(file, folder, found):

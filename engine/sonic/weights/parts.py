@@ -49,6 +49,11 @@ KEY_LISTS: Mapping[Part, str] = {
     "audio2bucket": "audio2bucket.pth",
     "flow": "RIFE/flownet.pkl",
 }
+SIZED_BY: Mapping[Part, tuple[str, ...]] = {
+    "audio2token": ("proj1.weight", "proj3.weight"),
+    "audio2bucket": ("proj1.weight",),
+}
+"""Matrices that say how wide an audio network is inside: no configuration does."""
 ADDED = ".attn2.processor."
 """In the keys of what Sonic adds to the stock UNet."""
 
@@ -92,8 +97,7 @@ def released_shapes(part: Part) -> Shapes:
 def wanted_shapes(part: Part, folder: Path, found: Shapes) -> Shapes:
     """Key -> shape that a part's file must hold beside the folder's configurations.
 
-    No configuration says how wide the audio networks are inside and how many tokens they make: for a model of
-    another size than the released one these two are taken from `found`, the rest from whisper's and the UNet's.
+    For a model of another size than the released one, what SIZED_BY names is taken from `found`.
     """
     if part == "stock unet":
         return {key: shape for key, shape in wanted_shapes("unet", folder, {}).items() if ADDED not in key}
@@ -135,17 +139,11 @@ _MODULES: Mapping[Part, Callable[[dict[str, Any]], nn.Module]] = {
 def _audio2token(folder: Path, found: Shapes) -> AudioToToken:
     whisper, width = config_of("whisper", folder), config_of("unet", folder)["cross_attention_dim"]
     seen = TOKEN_LOOK[1] * (whisper["encoder_layers"] + 1) * whisper["d_model"]
-    hidden, tokens = _rows(found, "proj1.weight"), _rows(found, "proj3.weight") // width
+    hidden, tokens = found["proj1.weight"][0], found["proj3.weight"][0] // width
     return AudioToToken(inputs=seen, hidden=hidden, tokens=tokens, width=width)
 
 
 def _audio2bucket(folder: Path, found: Shapes) -> AudioToBucket:
     whisper, clip = config_of("whisper", folder), config_of("image_encoder", folder)
     seen = BUCKET_LOOK[1] * whisper["d_model"] + clip["projection_dim"]
-    return AudioToBucket(inputs=seen, hidden=_rows(found, "proj1.weight"), outputs=2)
-
-
-def _rows(found: Shapes, key: str) -> int:
-    if key not in found:
-        raise WeightsError([f"key {key} is missing"])
-    return found[key][0]
+    return AudioToBucket(inputs=seen, hidden=found["proj1.weight"][0], outputs=2)
