@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from engine.errors import WeightsError
 from engine.sonic.weights.detector import load_detector
 from engine.sonic.weights.layout import FILES, WeightFile, size_text
-from engine.sonic.weights.parts import SIZED_BY, ConfigError, config_of, is_released, skeleton, wanted_shapes
+from engine.sonic.weights.parts import SIZED_BY, ConfigError, config_of, is_released, wanted_shapes
 from engine.sonic.weights.tensors import Tensor, differences, header
 
 if TYPE_CHECKING:
@@ -109,5 +109,5 @@ def _config_facts(file: WeightFile, folder: Path) -> str:
         return "configuration"
     config = config_of(file.part, folder)
     if file.part != "scheduler":
-        skeleton(file.part, folder, {})
+        wanted_shapes(file.part, folder, {})  # raises where no model can be built from it
     return str(config.get("_class_name") or (config.get("architectures") or [config.get("model_type")])[0])

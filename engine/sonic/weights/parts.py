@@ -103,7 +103,18 @@ def wanted_shapes(part: Part, folder: Path, found: Shapes) -> Shapes:
         return {key: shape for key, shape in wanted_shapes("unet", folder, {}).items() if ADDED not in key}
     if part in KEY_LISTS and is_released(folder):
         return released_shapes(part)
-    return {key: tuple(value.shape) for key, value in skeleton(part, folder, found).state_dict().items()}
+    if part in _MODULES:
+        return _shapes_of_config(part, json.dumps(config_of(part, folder)))
+    return _shapes(skeleton(part, folder, found))
+
+
+@cache
+def _shapes_of_config(part: Part, config: str) -> Shapes:
+    return _shapes(_without_numbers(part, lambda: _MODULES[part](json.loads(config))))
+
+
+def _shapes(module: nn.Module) -> Shapes:
+    return {key: tuple(value.shape) for key, value in module.state_dict().items()}
 
 
 def skeleton(part: Part, folder: Path, found: Shapes) -> nn.Module:
@@ -111,9 +122,13 @@ def skeleton(part: Part, folder: Path, found: Shapes) -> nn.Module:
 
     Raises ConfigError where its configuration describes no model that can be built.
     """
+    return _without_numbers(part, lambda: _built(part, folder, found))
+
+
+def _without_numbers(part: Part, build: Callable[[], nn.Module]) -> nn.Module:
     try:
         with init_empty_weights(include_buffers=False):
-            return _built(part, folder, found)
+            return build()
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise ConfigError([f"{part}: its configuration describes no model that can be built ({error!r})"]) from error
 
