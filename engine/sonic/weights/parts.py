@@ -73,7 +73,7 @@ def config_of(part: Part, folder: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ConfigError([f"{path} is no JSON ({error}); it is {file.source}"]) from error
     if problems := [
-        f"{path}: {name} is {config.get(name)!r}, wanted {wanted!r}"
+        f"{path}: {name} is {config.get(name)!r}, wanted {wanted!r}; it should be {file.source}"
         for name, wanted in WANTED_IN_CONFIG.get(part, {}).items()
         if config.get(name) != wanted
     ]:

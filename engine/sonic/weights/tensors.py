@@ -113,4 +113,6 @@ class _readable:  # noqa: N801  # reads as a clause of `with`
             raise WeightsError([f"{self.path} is missing; it is {self.file.source}"]) from error
         if isinstance(error, SafetensorError | pickle.UnpicklingError | RuntimeError | ValueError | EOFError | OSError):
             said = str(error).strip().partition("\n")[0]
-            raise WeightsError([f"{self.path} cannot be read ({said}); it is {self.file.source}"]) from error
+            raise WeightsError(
+                [f"{self.path} cannot be read, it is cut short or damaged ({said}); it should be {self.file.source}"]
+            ) from error
