@@ -45,9 +45,8 @@ def check_verb(options: argparse.Namespace) -> int:
     for finding in check(folder):
         findings.append(finding)
         if not options.json:
-            _say(
-                f"{finding.state if finding.right else finding.state.upper():<11} {finding.file.path}  {finding.facts}"
-            )
+            state = finding.state if finding.right else finding.state.upper()
+            _say(f"{state:<11} {finding.file.path}  {finding.facts}".rstrip())
             for problem in finding.problems:
                 _say(f"{'':<11} {problem}")
     right = all(finding.right for finding in findings)
