@@ -43,6 +43,6 @@ def test_a_window_step_costs_no_more_than_promised() -> None:
     shared = once.get_total_flops() + steps[0] - steps[1]
     total = (steps[1] + shared / config.steps) / TERA
     parts = {str(operation): flops / TERA for operation, flops in counted.get_flop_counts()["Global"].items()}
-    print(f"{total:.3f} TFLOP a window step, of it shared {shared / config.steps / TERA:.4f}; {parts}")
+    print(f"{total:.3f} TFLOP a window step, of it shared {shared / config.steps / TERA:.4f}; {parts}")  # noqa: T201
     assert shared > 0
     assert total <= MOST_TERA

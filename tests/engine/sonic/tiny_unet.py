@@ -17,6 +17,8 @@ from engine.sonic.context import Conditioning
 from engine.sonic.unet import SonicUNet
 from tests.golden.weights import fill
 
+torch.set_num_threads(1)  # beside other processes, threads of small layers wait for each other
+
 GOLDEN = Path(__file__).parents[2] / "golden"
 
 
