@@ -42,7 +42,7 @@ class FlowBlock(nn.Module):
 
     def forward(self, seen: Tensor, flow: Tensor, scale: int) -> tuple[Tensor, Tensor]:
         given = torch.cat((_resized(seen, 1 / scale), _resized(flow, 1 / scale) / scale), 1)
-        features = self.conv0(given.to(self.conv2[0].weight.dtype))
+        features = self.conv0(given.to(next(self.parameters()).dtype))
         for pair in range(RESIDUAL_PAIRS):
             features = features + self.get_submodule(f"convblock{pair}")(features)
         return _resized(self.conv1(features).float(), scale) * scale, _resized(self.conv2(features).float(), scale)
