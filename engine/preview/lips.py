@@ -69,6 +69,9 @@ class LipWarp:
     inside: Plane
     """(s / half_width) squared, up to 1: 0 in the middle, 1 at the corners and beyond."""
 
+    def within(self, part: tuple[slice, slice]) -> LipWarp:
+        return LipWarp(*(plane[part] for plane in (self.ds, self.dt, self.upper, self.lower, self.inside)))
+
 
 def warp_lips(s: Plane, t: Plane, *, mouth: Slit, pose: LipPose) -> LipWarp:
     """Where the lips' and the jaw's skin comes from in `pose`; s and t are the pixels' own places."""
