@@ -231,7 +231,8 @@ def test_a_damaged_segment_file_is_named(lesson: Lesson, tmp_path: Path, part: s
     first, *rest = lesson.segments
     torn = tmp_path / "torn.mkv"
     torn.write_bytes(getattr(first.files, part).read_bytes()[:40])
-    wrong = replace(first, files=replace(first.files, **{part: torn}))
+    changed: dict[str, Any] = {part: torn}
+    wrong = replace(first, files=replace(first.files, **changed))
     with pytest.raises(RenderError, match=r"torn\.mkv"):
         stitched(lesson, [wrong, *rest], tmp_path / "video.mp4")
 
