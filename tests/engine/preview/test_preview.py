@@ -254,6 +254,13 @@ def test_a_photo_without_a_face_is_refused(tmp_path: Path) -> None:
         PreviewRenderer().prepare(job(SILENCE, portrait=tmp_path / "sky.png"))
 
 
+def test_a_face_that_cannot_be_used_is_refused_in_plain_words(tmp_path: Path) -> None:
+    with Image.open(PORTRAIT) as portrait:
+        portrait.crop((115, 0, 288, 288)).save(tmp_path / "cut.png")
+    with pytest.raises(PortraitError, match=r"cut\.png: the face is cut off: \d+% of it lies beyond the left border"):
+        PreviewRenderer().prepare(job(SILENCE, portrait=tmp_path / "cut.png"))
+
+
 def test_lips_that_are_shut_in_the_photo_open_too(tmp_path: Path) -> None:
     (shut,) = rendered(job(SILENCE[:640], spec=RenderSpec(min_resolution=512)))
     Image.fromarray(shut).save(tmp_path / "shut.png")
