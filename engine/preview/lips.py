@@ -24,7 +24,7 @@ REACH_UP, REACH_DOWN = 1.0, 3.0
 TALLEST = 0.62
 """Height of an opening of 1."""
 
-_NARROWEST, _WIDEST = 0.64, 1.12  # half width of a rounded and of a spread mouth
+_NARROWEST, _WIDEST = 0.74, 1.12  # half width of a rounded and of a spread mouth
 _DRAWN_IN = 0.12  # a mouth that opens wide draws its corners in by this
 _AROUND_S = 1.75  # the corners' movement fades out to here
 _UPPER_SHARE = 0.28  # of an opening is made by the upper lip; the jaw does the rest
@@ -54,7 +54,7 @@ class LipPose:
             height=opening * TALLEST,
             half_width=1 + width * ((_WIDEST - 1) if width > 0 else (1 - _NARROWEST)) - _DRAWN_IN * opening,
             teeth=teeth,
-            relaxed=min(0.8, 0.35 * min(1.0, 2 * opening) + 0.5 * max(0.0, -width)),
+            relaxed=min(0.9, 0.6 * min(1.0, 1.5 * opening) + 0.5 * max(0.0, -width)),
         )
 
 
