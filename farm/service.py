@@ -39,7 +39,7 @@ OnStep = Callable[[str, float], None]
 
 @dataclass(frozen=True)
 class AttemptLog:
-    """What one attempt logged. unit: "plan", "stitch" or the chunk's number."""
+    """What one attempt logged. unit: "plan", "stitch" or the chunk's index."""
 
     unit: str
     attempt: int
@@ -315,7 +315,7 @@ class Job:
         return views.events(self._farm.books, self.id)
 
     def logs(self, chunk: int | None = None) -> list[AttemptLog]:
-        """What the job's attempts logged, or one chunk's."""
+        """What the job's attempts logged, or one chunk's; chunk: its index, from 0."""
         storage = self._farm.storage
         found = []
         for item in storage.list(keys.logs_folder(self.id, chunk)):

@@ -30,7 +30,6 @@ if redis.call('EXISTS', slot_key(arg.slot)) == 1 then
   if idle_since then redis.call('HSET', slot_key(arg.slot), 'last_gap', now - idle_since) end
 end
 redis.call('HSETNX', key, 'started', now)
-local what = is_chunk(unit) and ('chunk ' .. unit) or unit
-event(arg.job, 'attempt started', arg.slot, 'attempt ' .. number .. ' at ' .. what)
+event(arg.job, 'attempt started', arg.slot, 'attempt ' .. number .. ' at ' .. in_words(unit))
 if is_chunk(unit) and state == 'queued' then move_job(arg.job, 'rendering', arg.slot) end
 return answer({attempt = number})

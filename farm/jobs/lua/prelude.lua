@@ -30,6 +30,10 @@ local function event(job, what, who, detail)
 end
 
 local function is_chunk(unit) return unit ~= 'plan' and unit ~= 'stitch' end
+-- People count chunks from 1.
+local function in_words(unit)
+  return is_chunk(unit) and string.format('chunk %d', unit + 1) or unit
+end
 local function ended(state) return state == 'done' or state == 'failed' or state == 'cancelled' end
 
 -- Jobs with waiting chunks, by renderer, priority and owner; within an owner by age.
@@ -124,16 +128,15 @@ local function end_attempt(job, unit, failure)
   local key = unit_key(job, unit)
   local number, slot = get(key, 'attempt', 'slot')
   event(job, 'attempt ' .. (failure.outcome or 'failed'), slot or '',
-    'attempt ' .. number .. ' at ' .. (is_chunk(unit) and 'chunk ' .. unit or unit) .. ': ' .. failure.message)
+    'attempt ' .. number .. ' at ' .. in_words(unit) .. ': ' .. failure.message)
   local burnt = tonumber(get(key, 'burnt') or 0)
   if failure.burn then burnt = redis.call('HINCRBY', key, 'burnt', 1) end
   redis.call('HSET', key, 'percent', 0)
   local over = failure.permanent or burnt >= tonumber(get(job_key(job), 'max_attempts'))
   if over and not ended(get(job_key(job), 'state')) then
     move_unit(job, unit, 'failed')
-    local what = is_chunk(unit) and ('chunk ' .. unit) or unit
     local message = failure.message
-    if not failure.permanent then message = what .. ' failed ' .. burnt .. ' times, at last: ' .. message end
+    if not failure.permanent then message = in_words(unit) .. ' failed ' .. burnt .. ' times, at last: ' .. message end
     fail_job(job, slot or '', failure.code, message)
     return
   end

@@ -65,7 +65,7 @@ def test_a_lease_that_runs_out_is_one_attempt_with_its_reason(desk: Desk) -> Non
     assert view.state is JobState.FAILED
     assert view.error is not None
     assert view.error.code == "lease_expired"
-    assert view.error.message.startswith("chunk 1 failed 2 times, at last: no sign of life from gpu7")
+    assert view.error.message.startswith("chunk 2 failed 2 times, at last: no sign of life from gpu7")
 
 
 def test_a_renewed_lease_does_not_run_out(desk: Desk) -> None:
