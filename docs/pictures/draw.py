@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 FRAME_BOX = (60, 0, 460, 400)
 """Head and collar in a frame of the demo: left, top, right, bottom."""
 JPEG_QUALITY = 85
-COLUMNS = 88
+COLUMNS = 78
 # no font is fetched from anywhere: the reader's own
 TERMINAL = """<svg viewBox="0 0 {terminal_width} {terminal_height}" xmlns="http://www.w3.org/2000/svg">
 <style>
@@ -60,6 +60,7 @@ def draw_job(job: str, folder: Path | None) -> None:
     with Farm.from_settings(dir=folder) as farm:
         screen.print(f"$ farm job show {job}", style="dim", highlight=False)
         screen.print(JobCard(farm.job(job).view()))
+        screen.print()  # room below
     screen.save_svg(str(HERE / "job.svg"), code_format=TERMINAL, unique_id="job")
 
 
