@@ -66,7 +66,7 @@ class Puppet:
     cavity: Cavity
     mouth_area: Area
     inside_area: Area
-    eye_areas: tuple[Area, Area]
+    eye_areas: tuple[Area, ...]
 
     @classmethod
     def of(cls, image: Frame, size: tuple[int, int], face: Face) -> Puppet:
@@ -89,9 +89,9 @@ class Puppet:
             ),
             mouth_area=_area(mouth, (lips.REACH_S, lips.REACH_UP, lips.REACH_DOWN), swing, head),
             inside_area=_area(mouth, (1.2, 0.45, 1.1), swing, head),
-            eye_areas=(
-                _area(anatomy.left_eye.axes, (lids.REACH_S, lids.REACH_UP, lids.REACH_DOWN), swing, head),
-                _area(anatomy.right_eye.axes, (lids.REACH_S, lids.REACH_UP, lids.REACH_DOWN), swing, head),
+            eye_areas=tuple(
+                _area(eye.slit.axes, (lids.REACH_S, lids.REACH_UP, lids.REACH_DOWN), swing, head)
+                for eye in anatomy.eyes
             ),
         )
 
@@ -99,20 +99,18 @@ class Puppet:
 def draw(puppet: Puppet, pose: Pose) -> Frame:
     """One frame, [height, width, 3] RGB: the photo in `pose`."""
     source = puppet.head.source(pose.head)
-    if pose.lids > 0:
-        for area, eye in zip(puppet.eye_areas, (puppet.anatomy.left_eye, puppet.anatomy.right_eye), strict=True):
-            _lower_lids(_part(source, area.within(puppet.head)), eye, pose.lids)
-
+    eyes = [
+        (area, eye, _places(_part(source, area.within(puppet.head)), eye.slit.axes))
+        for area, eye in zip(puppet.eye_areas, puppet.anatomy.eyes, strict=True)
+        if pose.lids > 0
+    ]
     frame = puppet.photo.copy()
     mouth = _Mouth.of(puppet, source, pose.lips)
     frame[puppet.head.rows, puppet.head.columns] = _sample(puppet.fine, source)
     mouth.paint(frame[puppet.inside_area.rows, puppet.inside_area.columns])
+    for area, eye, (s, t) in eyes:
+        lids.paint_lid(frame[area.rows, area.columns], s, t, eye=eye.slit, skin=eye.skin, shut=pose.lids)
     return frame
-
-
-def _lower_lids(source: Source, eye: Slit, shut: float) -> None:
-    s, t = _places(source, eye.axes)
-    _shift(source, eye.axes, None, lids.lower_lids(s, t, eye=eye, shut=shut))
 
 
 @dataclass(frozen=True)

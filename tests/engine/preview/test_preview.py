@@ -243,7 +243,7 @@ def test_a_blink_hides_the_eyes() -> None:
     seed, shut = 0, next(frame for frame in range(200) if blink(0, frame) == 1.0)
     frames = rendered(job(np.zeros((shut + 1) * 640, np.int16), spec=replace(CLOSE_UP, seed=seed)))
     features = PreviewRenderer().prepare(job(SILENCE))
-    x, y = (round(value) for value in features.puppet.anatomy.left_eye.axes.centre)
+    x, y = (round(value) for value in features.puppet.anatomy.eyes[0].slit.axes.centre)
     pupil = [frame[y - 3 : y + 4, x - 3 : x + 4].mean() for frame in (frames[0], frames[shut])]
     assert pupil[1] > 1.4 * pupil[0]
 
