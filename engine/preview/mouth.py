@@ -63,6 +63,7 @@ def mouth_track(speech: SpeechReader, start: int, stop: int, gain: float = 1.0) 
     vowel = vowel * (1 + rounded * (0.15 - 0.4 * openness)) * (1 - 0.2 * spread * (1 - openness))
     closure = _closure(bands, reference) * _lip_sound(vowel, hiss)
     opening = _smooth(np.maximum(vowel * (1 - hiss), _HISS_OPENING * hiss)) * (1 - _widened(closure))
+    opening = _without_pops(opening)
     heard = np.maximum(_ramp(loud, 0.02, 0.3), hiss)
     width = _smooth(_smooth((spread - rounded + 0.25 * hiss) * heard))
 
@@ -127,6 +128,12 @@ def _ramp(
 
 def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return 0.25 * np.roll(values, 1) + 0.5 * values + 0.25 * np.roll(values, -1)
+
+
+def _without_pops(opening: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A click or a plosive's burst parts the lips for one frame only: most of that goes."""
+    beside = np.maximum(np.roll(opening, 1), np.roll(opening, -1))
+    return opening * (0.3 + 0.7 * _ramp(beside, 0.0, 0.1))
 
 
 def _widened(values: NDArray[np.float64]) -> NDArray[np.float64]:
