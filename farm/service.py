@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Self
@@ -207,14 +208,8 @@ class Farm:
 
     def jobs(self, *, owner: str | None = None, state: str | None = None, limit: int = 50) -> list[JobView]:
         """Jobs, newest first."""
-        found: list[JobView] = []
-        for id_ in views.job_ids(self.books):
-            fields = views.job_fields(self.books, id_)
-            if owner in {None, fields["owner"]} and state in {None, fields["state"]}:
-                found.append(views.job_view(self.books, id_))
-            if len(found) == limit:
-                break
-        return found
+        ids = views.job_ids(self.books, owner=owner, state=state)
+        return [views.job_view(self.books, id_) for id_ in islice(ids, limit)]
 
     def slots(self) -> list[SlotView]:
         """Every slot that reported, by name."""

@@ -70,7 +70,7 @@ def attempt_at(lease: Lease, books: Books, storage: Storage, *, lease_seconds: f
 
     Errors that are nobody's bug end here; a bug is recorded and raised on, so that it is seen as a failed task.
     """
-    with scratch_folder(lease.slot) as folder, _kept_log(lease, folder, storage) as upload_log:
+    with scratch_folder() as folder, _kept_log(lease, folder, storage) as upload_log:
         try:
             with Heartbeat(books, lease, lease_seconds=lease_seconds, on_beat=upload_log) as heartbeat:
                 yield Attempt(lease, folder, heartbeat)

@@ -38,7 +38,9 @@ def render(worker: SlotWorker, job: str, index: int) -> None:
         chunk = plan.chunks[index]
         log.info("chunk %d of %s: frames %d to %d", index + 1, request.name, chunk.out[0], chunk.out[1] - 1)
         files = _draw(worker, request, plan, chunk, attempt)
-        _publish(worker, request, chunk, attempt, files)
+        for trial in patiently():
+            with trial:
+                _publish(worker, request, chunk, attempt, files)
         for trial in patiently():
             with trial:
                 recorded = worker.books.record(lease)

@@ -25,7 +25,7 @@ def _start(**_: Any) -> None:
     settings = Settings.load()
     log_to_stderr(settings)
     worker = start_slot_worker(settings) if is_slot() else start_cpu_worker(settings)
-    clear_leftovers(worker.name)
+    clear_leftovers()
     _this.append(worker)
 
 

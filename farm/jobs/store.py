@@ -247,10 +247,15 @@ class Books:
                 return True
             return self.client.get(lock) == holder and bool(self.client.pexpire(lock, for_ms))
 
-    def sweep(self) -> Swept:
-        """Put back what fell by the way; the plan and stitch messages that must be sent again."""
+    def sweep(self, *, lease_seconds: float = 60) -> Swept:
+        """Put back what fell by the way; the plan and stitch messages that must be sent again.
+
+        lease_seconds: what leases get once more when no sweep was possible for half as long.
+        """
         found = self._run(
             "sweep",
+            lease_ms=_ms(lease_seconds),
+            silence_ms=_ms(lease_seconds / 2),
             ring_ms=_ms(RING_SECONDS),
             doubt_ms=_ms(DOUBT_SECONDS),
             forget_ms=_ms(FORGET_SECONDS),

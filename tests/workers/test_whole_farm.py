@@ -151,7 +151,5 @@ def test_the_log_of_every_unit_is_kept(house: House) -> None:
 def test_no_scratch_folder_outlives_its_attempt(house: House) -> None:
     job = house.submit("stripes")
     job.wait(60)
-    names = {slot.name for slot in house.farm.slots()} | set(house.farm.cpu_workers())
-    wait_until(
-        lambda: not [path for name in names for path in scratch_home().glob(f"{name}.*")], what="scratch emptied"
-    )
+    pids = [slot.pid for slot in house.farm.slots()]
+    wait_until(lambda: not [path for pid in pids for path in scratch_home().glob(f"{pid}-*")], what="scratch emptied")

@@ -1,6 +1,14 @@
 -- What fell by the way goes back in line: leases that ran out, chunks sent to a slot that never took them,
 -- chunks that were told to wait a while. Answers with the outbox entries that are due.
 local report = {expired = 0, unsent = 0}
+-- After a silence Redis was away, most likely, and nobody could renew: every lease gets its time once more.
+local last = tonumber(redis.call('GET', 'farm:swept') or now)
+redis.call('SET', 'farm:swept', now)
+if now - last > arg.silence_ms then
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', now + arg.lease_ms)) do
+    redis.call('ZADD', LEASES, now + arg.lease_ms, member)
+  end
+end
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', now, 'LIMIT', 0, 100)) do
   local job, unit = split(member)
   local slot = get(unit_key(job, unit), 'slot')

@@ -77,6 +77,16 @@ def test_a_renewed_lease_does_not_run_out(desk: Desk) -> None:
         assert desk.books.sweep().expired == 0
 
 
+def test_leases_get_their_time_again_after_nobody_could_renew(desk: Desk) -> None:
+    job = desk.planned()
+    desk.claim(job, 0, seconds=0.01)
+    desk.books.sweep(lease_seconds=0.4)
+    desk.books.client.set("farm:swept", 0)  # as if Redis had been away since then
+    lease = desk.claim(job, 1, seconds=0.01)
+    assert desk.books.sweep(lease_seconds=0.4).expired == 0
+    assert desk.books.renew(lease, percent=1, lease_seconds=60) == "go on"
+
+
 def test_an_outage_burns_no_attempt_and_waits_before_the_next(desk: Desk) -> None:
     job = desk.planned(chunks=1, attempts=1)
     desk.slot("a")
