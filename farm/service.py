@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from engine.errors import PlanError
 from engine.plan import Geometry, plan_chunks
+from farm import decisions
 from farm.errors import InputRefusedError, JobFailedError, NotAllowedError
 from farm.jobs import views
 from farm.jobs.model import DEFAULT_PRIORITY, PLAN, PRIORITIES, Event, JobState, JobView, SlotView
 from farm.jobs.request import JobRequest, content_token, own_token
 from farm.jobs.store import Books, cpu_message
+from farm.recover import Recovered, recover
 from farm.settings import Settings
 from farm.storage import keys
 from farm.storage.s3 import Storage
@@ -211,6 +213,13 @@ class Farm:
         ids = views.job_ids(self.books, owner=owner, state=state)
         return [views.job_view(self.books, id_) for id_ in islice(ids, limit)]
 
+    def recover(self, *, on_step: Callable[[Recovered], None] | None = None) -> Recovered:
+        """Bring back from storage every job that the books do not know; on_step is called after each job.
+
+        For books that were emptied. May run at any time, beside workers too: what the books know is left alone.
+        """
+        return recover(self.books, self.storage, who=self.settings.owner, on_step=on_step or (lambda _: None))
+
     def slots(self) -> list[SlotView]:
         """Every slot that reported, by name."""
         return views.slot_views(self.books)
@@ -302,7 +311,12 @@ class Job:
 
     def _decide(self, what: str, *, value: int | None = None) -> None:
         farm = self._farm
+        # What stops a job is in storage before the books hear of it, what lets it go on leaves storage after: whoever
+        # dies in between, a recovery never renders what somebody stopped. An ended job's books refuse; nothing is kept.
+        if not JobState(views.job_fields(farm.books, self.id)["state"]).ended:
+            decisions.keep(farm.storage, self.id, what, who=farm.settings.owner, value=value)
         farm.books.decide(self.id, what, who=farm.settings.owner, value=value)
+        decisions.lift(farm.storage, self.id, what)
         farm.bell.ring(farm.books.dispatch())
 
     def events(self) -> list[Event]:

@@ -69,15 +69,19 @@ class Stay:
 
 @dataclass
 class SlotWorker(Worker):
-    """A render slot: a Worker with its device and the renderers it has loaded."""
+    """A render slot: a Worker with its device and the renderers it has loaded. facts: what the books know of it."""
 
     slot: Slot = field(kw_only=True)
+    facts: dict[str, Any] = field(default_factory=dict)
     renderers: dict[str, Renderer] = field(default_factory=dict)
     stay: Stay | None = None
 
 
 class Pulse:
-    """Shows that this process lives, from a thread of its own, for as long as it does."""
+    """Shows that this process lives, from a thread of its own, for as long as it does.
+
+    A slot's facts go along: books that were emptied know it again within a beat.
+    """
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
@@ -87,13 +91,18 @@ class Pulse:
     def _run(self) -> None:
         while True:
             try:
-                if isinstance(self._worker, SlotWorker):
-                    self._worker.books.report_slot(self._worker.name, {})
-                else:
-                    self._worker.books.report_cpu_worker(self._worker.name)
+                self._beat()
             except BooksUnreachableError as error:
                 log.warning("cannot show that this worker lives: %s", error)
             time.sleep(self._pause)
+
+    def _beat(self) -> None:
+        worker = self._worker
+        if not isinstance(worker, SlotWorker):
+            worker.books.report_cpu_worker(worker.name)
+            return
+        facts = worker.facts  # one look: the other thread puts a new dict here
+        worker.books.report_slot(worker.name, facts, loaded=facts["state"] == "ready", pulse=True)
 
 
 def start_cpu_worker(settings: Settings) -> Worker:
@@ -110,7 +119,7 @@ def start_slot_worker(settings: Settings) -> SlotWorker:
         settings, slot.name, Books.connect(settings), Storage.from_settings(settings), Bell(settings), slot=slot
     )
     declared = declared_renderers(settings)
-    facts = {
+    worker.facts = {
         "state": "loading",
         "host": machine(),
         "pid": os.getpid(),
@@ -119,14 +128,15 @@ def start_slot_worker(settings: Settings) -> SlotWorker:
         "renderers": list(declared),
         "ttl_ms": round(settings.lease_seconds * 1000),
     }
-    worker.books.report_slot(slot.name, facts)
+    worker.books.report_slot(slot.name, worker.facts)
     Pulse(worker)
     began = time.monotonic()
     for name in declared:
         worker.renderers[name] = load_renderer(name, slot.device, declared)
     seconds = round(time.monotonic() - began, 3)
     log.info("slot %s loaded %s in %.3f s", slot.name, ", ".join(declared), seconds)
-    worker.books.report_slot(slot.name, {"state": "ready", "load_seconds": seconds}, loaded=True)
+    worker.facts = worker.facts | {"state": "ready", "load_seconds": seconds}
+    worker.books.report_slot(slot.name, worker.facts, loaded=True)
     worker.dispatch()
     return worker
 

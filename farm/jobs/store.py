@@ -26,6 +26,8 @@ from farm.settings import Settings, masked_url
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from farm.jobs.standing import Standing
+
 RING_SECONDS = 5.0
 """How long a message may stay unanswered before the sweeper rings again."""
 DOUBT_SECONDS = 300.0
@@ -149,6 +151,15 @@ class Books:
         found = self._run("enter", job=job, token=token, fields=dict(fields), ring_ms=_ms(RING_SECONDS))
         return found["job"], found["created"]
 
+    def restore(self, standing: Standing, *, who: str) -> bool:
+        """Enter a job as storage tells it; False, and nothing changed, when the books know it."""
+        return bool(self._run("restore", who=who, **standing.to_dict())["restored"])
+
+    def knows(self, job: str) -> bool:
+        """Whether the books have this job."""
+        with self.reaching():
+            return bool(self.client.exists(f"farm:job:{job}"))
+
     def token_owner(self, token: str) -> str | None:
         """The job that a token names, ended or not."""
         with self.reaching():
@@ -220,10 +231,13 @@ class Books:
 
     # -- slots, dispatch, sweeping
 
-    def report_slot(self, slot: str, fields: Mapping[str, Any], *, loaded: bool = False) -> None:
-        """A slot shows that it lives; `loaded` counts one more load of its renderers."""
+    def report_slot(self, slot: str, fields: Mapping[str, Any], *, loaded: bool = False, pulse: bool = False) -> None:
+        """A slot shows that it lives; `loaded` counts one more load of its renderers.
+
+        pulse: nothing has changed; `fields`, all of them, are for books that have forgotten the slot.
+        """
         values = {key: json.dumps(value) if isinstance(value, list | tuple) else value for key, value in fields.items()}
-        self._run("slot", slot=slot, fields=values, loaded=loaded)
+        self._run("slot", slot=slot, fields=values, loaded=loaded, pulse=pulse)
 
     def forget_slot(self, slot: str) -> None:
         """A slot was stopped on purpose: it is no longer listed."""
