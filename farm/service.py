@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from engine.errors import PlanError
 from engine.plan import Geometry, plan_chunks
+from engine.spec import RenderSpec
 from farm import decisions
 from farm.errors import InputRefusedError, JobFailedError, NotAllowedError
 from farm.jobs import views
@@ -21,7 +22,7 @@ from farm.jobs.model import DEFAULT_PRIORITY, PLAN, PRIORITIES, Event, JobState,
 from farm.jobs.request import JobRequest, content_token, own_token
 from farm.jobs.store import Books, cpu_message
 from farm.recover import Recovered, recover
-from farm.settings import Settings
+from farm.settings import Settings, renderer_problems
 from farm.storage import keys
 from farm.storage.s3 import Storage
 
@@ -113,13 +114,14 @@ class Farm:
         Raises InputRefusedError with every problem at once; then nothing is left behind.
         """
         say = on_progress or (lambda _what, _share: None)
-        name = name if name is not None else Path(str(speech)).stem
+        name = name if name is not None else _text(Path(str(speech)).stem)
         owner = owner if owner is not None else self.settings.owner
         with TemporaryDirectory(prefix="sonic-farm-submit-") as folder:
             portrait_file = self._local(portrait, Path(folder) / "portrait")
             speech_file = self._local(speech, Path(folder) / "speech")
             say("checking", 0.0)
             labels = _label_problems(name, owner, priority, token)
+            labels += renderer_problems(parameters.get("renderer", RenderSpec.renderer))
             checked = self._check(portrait_file, speech_file, parameters, duration, chunk_seconds, labels)
             say("storing", 0.0)
             portrait_sha = self.storage.put_asset(portrait_file)
@@ -133,9 +135,9 @@ class Farm:
             priority=priority,
             spec=spec,
             portrait=portrait_sha,
-            portrait_name=Path(str(portrait)).name,
+            portrait_name=_text(Path(str(portrait)).name),
             speech=speech_sha,
-            speech_name=Path(str(speech)).name,
+            speech_name=_text(Path(str(speech)).name),
             chunk_seconds=wanted,
             max_attempts=self.settings.max_attempts,
             token=own_token(token)
@@ -189,10 +191,10 @@ class Farm:
             self.storage.put_json(keys.job_json(request.id), request.to_dict())
             known, created = self.books.enter(request.id, request.token, request.book_fields())
             if created:
-                self.bell.ring([cpu_message(request.id, PLAN, request.name)])
+                self.bell.ring([cpu_message(request.id, PLAN, request.name, priority=request.priority)])
                 return Job(self, request.id, warnings=request.warnings)
-            # somebody else was quicker with the same token
-            self.storage.delete(keys.job_json(request.id))
+            if known != request.id:  # somebody else was quicker with the same token
+                self.storage.delete(keys.job_json(request.id))
         return Job(self, known, created=False)
 
     def _same_job(self, token: str) -> str | None:
@@ -305,7 +307,7 @@ class Job:
 
     def set_priority(self, priority: int) -> None:
         """0 is served first, 9 last; acts on the next chunk."""
-        if priority not in PRIORITIES:
+        if type(priority) is not int or priority not in PRIORITIES:
             raise InputRefusedError([f"priority is {priority}, wanted 0 to 9"])
         self._decide("priority", value=priority)
 
@@ -342,9 +344,14 @@ def _label_problems(name: str, owner: str, priority: int, token: str | None) -> 
             continue
         if not 1 <= len(value) <= LONGEST_NAME or not value.isprintable():
             problems.append(f"{label} is {value[:40]!r}, wanted 1 to {LONGEST_NAME} printable characters")
-    if priority not in PRIORITIES:
+    if type(priority) is not int or priority not in PRIORITIES:
         problems.append(f"priority is {priority}, wanted 0 to 9")
     return problems
+
+
+def _text(name: str) -> str:
+    """A file's name as text: on Linux it may hold bytes that are no Unicode."""
+    return name.encode("utf-8", "replace").decode()
 
 
 def _new_id() -> str:

@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from farm.errors import BooksUnreachableError
+from farm.errors import FarmError
 from farm.jobs.store import Books
 from farm.logs import log_to_stderr
 from farm.settings import Settings
@@ -86,7 +86,7 @@ def tell_books(settings: Settings, slots: list[Slot], tell: Callable[[Books, Slo
     try:
         for slot in slots:
             tell(books, slot)
-    except BooksUnreachableError as error:
+    except FarmError as error:
         log.warning("the books were not told: %s", error)
     finally:
         books.close()

@@ -40,13 +40,14 @@ def render(worker: SlotWorker, job: str, index: int) -> None:
         files = _draw(worker, request, plan, chunk, attempt)
         for trial in patiently():
             with trial:
+                attempt.heartbeat.beat(1.0)
                 _publish(worker, request, chunk, attempt, files)
         for trial in patiently():
             with trial:
                 recorded = worker.books.record(lease)
         log.info("chunk %d: %s", index + 1, recorded)
         if recorded is Recorded.LAST:
-            stitch_due = [cpu_message(job, STITCH, request.name)]
+            stitch_due = [cpu_message(job, STITCH, request.name, priority=request.priority)]
     worker.dispatch(*stitch_due)
 
 

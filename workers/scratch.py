@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+LOCK_NAME = ".in-use"
+"""A file in every folder, locked by the process that uses it: the lock goes when the process does, however it ends."""
+NEW_SECONDS = 60
+"""A folder younger than this may not have its lock yet."""
 
 
 def scratch_home() -> Path:
@@ -22,28 +27,31 @@ def scratch_home() -> Path:
     return home
 
 
-def scratch_mark(process: psutil.Process) -> str:
-    """What a process's folders begin with; a later process of the same pid has another start."""
-    return f"{process.pid}-{process.create_time():.2f}"
-
-
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
     """An empty folder for one attempt of this process."""
-    folder = Path(tempfile.mkdtemp(prefix=f"{scratch_mark(psutil.Process())}-", dir=scratch_home()))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)
+    folder = Path(tempfile.mkdtemp(dir=scratch_home()))
+    with (folder / LOCK_NAME).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder)
 
 
 def clear_leftovers() -> None:
-    """Remove what killed processes left behind; what belongs to a living one stays."""
+    """Remove what killed processes left behind; what a living one uses stays."""
     for folder in scratch_home().iterdir():
-        pid = folder.name.partition("-")[0]
-        try:
-            alive = folder.name.startswith(f"{scratch_mark(psutil.Process(int(pid)))}-")
-        except psutil.NoSuchProcess:
-            alive = False
-        if not alive:
+        if not _in_use(folder):
             shutil.rmtree(folder, ignore_errors=True)  # another process that starts now may be at it too
+
+
+def _in_use(folder: Path) -> bool:
+    try:
+        with (folder / LOCK_NAME).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return folder.exists() and time.time() - folder.stat().st_mtime < NEW_SECONDS
+    return False

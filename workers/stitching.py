@@ -82,6 +82,7 @@ def _make(worker: Worker, request: JobRequest, attempt: Attempt, version: int) -
     }
     for trial in patiently():
         with trial:
+            attempt.heartbeat.beat(1.0)
             storage.put_file(keys.result(job, version, "video.mp4"), video, content_type="video/mp4")
             storage.put_json(keys.result(job, version, "report.json"), report)
     return digest_of(hashes)

@@ -7,7 +7,7 @@ import secrets
 import signal
 import threading
 
-from farm.errors import BooksUnreachableError
+from farm.errors import FarmError
 from farm.jobs.store import Books
 from farm.logs import log_to_stderr
 from farm.messages import Bell
@@ -35,6 +35,10 @@ class Sweeper:
         swept = self._books.sweep(lease_seconds=self._lease_seconds)
         if swept.expired or swept.unsent:
             log.info("%d leases ran out, %d chunks sent in vain", swept.expired, swept.unsent)
+        if swept.broken:
+            log.error(
+                "%d entries of the books could not be dealt with and were dropped, Redis' log names them", swept.broken
+            )
         self._bell.ring([*swept.due, *self._books.dispatch()])
         return True
 
@@ -50,7 +54,7 @@ def run(settings: Settings, over: threading.Event) -> None:
     while not over.wait(settings.sweep_seconds):
         try:
             sweeper.look()
-        except BooksUnreachableError as error:
+        except FarmError as error:
             log.warning("no look: %s", error)
 
 

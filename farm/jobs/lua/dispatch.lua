@@ -62,11 +62,12 @@ end
 
 local idle, busy = {}, {}
 for _, slot in ipairs(redis.call('ZRANGE', SLOTS, 0, -1)) do
-  local state, holds, next = get(slot_key(slot), 'state', 'holds', 'next')
-  if state == 'ready' and not next and alive(slot) then table.insert(holds and busy or idle, slot) end
+  local state, holds, next, deaf = get(slot_key(slot), 'state', 'holds', 'next', 'deaf')
+  if state == 'ready' and not next and not deaf and alive(slot) then table.insert(holds and busy or idle, slot) end
 end
 for _, slots in ipairs({idle, busy}) do
   for _, slot in ipairs(slots) do
+    if #messages == arg.at_once then break end
     local job, chunk = pick(renderers_of(slot))
     if not job and slots == idle then job, chunk = steal(slot) end
     if job then send(slot, job, chunk) end

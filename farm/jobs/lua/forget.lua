@@ -6,7 +6,6 @@ if sent then
   if unit_state(job, chunk) == 'sent' then move_unit(job, chunk, 'waiting') end
 end
 if not get(key, 'holds') then
-  redis.call('DEL', key)
-  redis.call('ZREM', SLOTS, arg.slot)
+  forget_slot(arg.slot)
 end
 return answer({ok = true})

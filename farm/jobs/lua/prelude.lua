@@ -8,6 +8,7 @@ local arg = cjson.decode(ARGV[1])
 
 local LEASES, SENT, LATER, OUTBOX, SLOTS = 'farm:leases', 'farm:sent', 'farm:later', 'farm:outbox', 'farm:slots'
 local IN_HAND = 'farm:inhand'
+local LONGEST_DELAY_MS = 300000
 
 local function job_key(job) return 'farm:job:' .. job end
 local function unit_key(job, unit) return 'farm:job:' .. job .. ':u:' .. unit end
@@ -101,6 +102,11 @@ local function free_slot(slot, job, unit)
   end
 end
 
+local function forget_slot(slot)
+  redis.call('DEL', slot_key(slot), 'slot.' .. slot, '_kombu.binding.slot.' .. slot)
+  redis.call('ZREM', SLOTS, slot)
+end
+
 -- The end of an attempt, in the job's record of attempts.
 local function close_attempt(job, unit, outcome, reason)
   local number, slot, started = get(unit_key(job, unit), 'attempt', 'slot', 'started')
@@ -116,7 +122,15 @@ local function is_current(job, unit, attempt)
   return number ~= nil and number .. '-' .. suffix == attempt
 end
 
+-- Chunks that were sent but not taken go back in line.
+local function take_back(job)
+  for i = 0, tonumber(get(job_key(job), 'chunks') or 0) - 1 do
+    if unit_state(job, tostring(i)) == 'sent' then move_unit(job, tostring(i), 'waiting') end
+  end
+end
+
 local function fail_job(job, who, code, message)
+  take_back(job)
   redis.call('HSET', job_key(job), 'error_code', code, 'error_message', message)
   redis.call('ZREM', OUTBOX, 'plan/' .. job, 'stitch/' .. job)
   move_job(job, 'failed', who, message)
@@ -130,7 +144,10 @@ local function end_attempt(job, unit, failure)
   event(job, 'attempt ' .. (failure.outcome or 'failed'), slot or '',
     'attempt ' .. number .. ' at ' .. in_words(unit) .. ': ' .. failure.message)
   local burnt = tonumber(get(key, 'burnt') or 0)
-  if failure.burn then burnt = redis.call('HINCRBY', key, 'burnt', 1) end
+  if failure.burn then
+    burnt = redis.call('HINCRBY', key, 'burnt', 1)
+    redis.call('HDEL', key, 'outages')
+  end
   redis.call('HSET', key, 'percent', 0)
   local over = failure.permanent or burnt >= tonumber(get(job_key(job), 'max_attempts'))
   if over and not ended(get(job_key(job), 'state')) then
@@ -141,7 +158,13 @@ local function end_attempt(job, unit, failure)
     return
   end
   move_unit(job, unit, 'waiting')
-  local delay = failure.delay_ms or 0
+  local delay = 0
+  if failure.delay_ms and failure.delay_ms > 0 then
+    -- the longer an outage lasts, the less often it is tried again
+    local outages = redis.call('HINCRBY', key, 'outages', 1)
+    delay = math.min(failure.delay_ms * 2 ^ (outages - 1), LONGEST_DELAY_MS)
+  end
+  redis.call('HDEL', key, 'rung')
   if not is_chunk(unit) then
     if not ended(get(job_key(job), 'state')) then redis.call('ZADD', OUTBOX, now + delay, unit .. '/' .. job) end
   elseif delay > 0 then
