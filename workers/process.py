@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import threading
 import time
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from farm.jobs.store import Books
 from farm.messages import Bell, Message
 from farm.storage import keys
 from farm.storage.s3 import Storage
-from workers.slots import SLOT_VARIABLE, Slot, machine, own_slot
+from workers.slots import LAUNCHER_VARIABLE, SLOT_VARIABLE, Slot, machine, own_slot
 
 if TYPE_CHECKING:
     from farm.settings import Settings
@@ -123,6 +124,8 @@ def start_slot_worker(settings: Settings) -> SlotWorker:
         "state": "loading",
         "host": machine(),
         "pid": os.getpid(),
+        "process": secrets.token_hex(8),  # a pid comes again, in a container at every start
+        "launcher": os.environ.get(LAUNCHER_VARIABLE, ""),
         "device": slot.device,
         "visible_devices": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
         "renderers": list(declared),

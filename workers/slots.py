@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 SLOT_VARIABLE = "FARM_SLOT"
 """Name of the slot that a worker process is; unset in cpu workers. Set by launch, for one process alone."""
+LAUNCHER_VARIABLE = "FARM_LAUNCHER"
+"""Which launcher started a worker process; set by launch."""
 
 
 @dataclass(frozen=True)

@@ -256,9 +256,9 @@ class Books:
         values = {key: json.dumps(value) if isinstance(value, list | tuple) else value for key, value in fields.items()}
         self._run("slot", slot=slot, fields=values, loaded=loaded, pulse=pulse)
 
-    def forget_slot(self, slot: str) -> None:
-        """A slot was stopped on purpose: it is no longer listed."""
-        self._run("forget", slot=slot)
+    def retire_slot(self, slot: str, *, launcher: str, gone: bool) -> None:
+        """A slot is being stopped on purpose by its launcher: it drains; once `gone`, it is no longer listed."""
+        self._run("retire", slot=slot, launcher=launcher, gone=gone)
 
     def report_cpu_worker(self, worker: str) -> None:
         """A cpu worker shows that it lives."""

@@ -323,7 +323,16 @@ def test_waiting_chunks_of_a_job_that_came_back_are_sent_in_order(hand: Hand) ->
     job = hand.planned()
     hand.render(job, 0)
     hand.empty_and_recover()
-    facts = {"state": "ready", "host": "here", "pid": 1, "device": "cpu", "visible_devices": "", "ttl_ms": 60_000}
+    facts = {
+        "state": "ready",
+        "host": "here",
+        "pid": 1,
+        "process": "p1",
+        "launcher": "l1",
+        "device": "cpu",
+        "visible_devices": "",
+        "ttl_ms": 60_000,
+    }
     hand.books.report_slot("a", facts | {"renderers": ["preview"]}, loaded=True)
     assert [(message.job, message.chunk) for message in hand.books.dispatch()] == [(job.id, 1)]
 
@@ -348,7 +357,16 @@ def test_foreign_objects_among_the_jobs_are_passed_over(hand: Hand) -> None:
 
 
 def test_a_slot_that_the_books_forgot_is_known_again_at_its_next_pulse(settings: Settings) -> None:
-    facts = {"state": "ready", "host": "here", "pid": 1, "device": "cpu", "visible_devices": "", "ttl_ms": 60_000}
+    facts = {
+        "state": "ready",
+        "host": "here",
+        "pid": 1,
+        "process": "p1",
+        "launcher": "l1",
+        "device": "cpu",
+        "visible_devices": "",
+        "ttl_ms": 60_000,
+    }
     facts |= {"renderers": ["preview"]}
     with closing(Books.connect(settings)) as books:
         books.report_slot("a", facts, loaded=True)

@@ -185,6 +185,18 @@ def test_a_draining_slot_hands_back_and_gets_nothing_more(desk: Desk) -> None:
     assert desk.sent() == {}
 
 
+def test_a_slot_that_was_stopped_is_forgotten_but_not_its_successor(desk: Desk) -> None:
+    job = desk.planned(chunks=1)
+    desk.slot("a", pid=1)
+    desk.sent()
+    desk.slot("a", pid=2)
+    desk.books.retire_slot("a", launcher="l1", gone=True)
+    assert [slot.state for slot in views.slot_views(desk.books)] == ["idle"]
+    desk.books.retire_slot("a", launcher="l2", gone=True)
+    assert views.slot_views(desk.books) == []
+    assert views.job_view(desk.books, job).chunks[0].state is UnitState.WAITING
+
+
 def test_a_stitch_that_was_not_rung_for_is_rung_for_by_the_sweeper(desk: Desk) -> None:
     job = desk.planned(chunks=1)
     desk.books.record(desk.claim(job, 0))
