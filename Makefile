@@ -10,7 +10,7 @@ RUN_STAMP := $(VENV)/.installed-run
 DEV_STAMP := $(VENV)/.installed-dev
 PINS := pyproject.toml requirements.lock
 
-# what runs the farm here; a Python given by hand (make demo PYTHON=/path/to/python3.12) is taken as it is
+# the Python to use (make demo PYTHON=/path/to/python3.12); without a name the first one that fits
 PYTHON ?=
 ARGS ?=
 
@@ -55,7 +55,7 @@ clean: ## remove the virtual environment and what tools cached; the farm's folde
 	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(MADE):
-	@python=$$(sh deploy/find-python $(PYTHON)) && "$$python" -m venv $(VENV)
+	@python=$$(sh deploy/find-python $(if $(PYTHON),"$(PYTHON)")) && "$$python" -m venv $(VENV)
 
 $(RUN_STAMP): $(PINS) | $(MADE)
 	@echo "Installing the farm into $(VENV), once: about a minute"

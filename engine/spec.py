@@ -28,7 +28,8 @@ class Range:
         return self.low <= value <= self.high and (self.step is None or value % self.step == 0)
 
     def __str__(self) -> str:
-        text = f"{self.low:g} to {self.high:g}"
+        low, high = (str(edge) if isinstance(edge, int) else f"{edge:g}" for edge in (self.low, self.high))
+        text = f"{low} to {high}"
         return f"{text} in steps of {self.step}" if self.step else text
 
 
@@ -81,7 +82,9 @@ class RenderSpec:
     def from_dict(cls, data: dict[str, Any]) -> RenderSpec:
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(data) - known):
-            raise SpecError([f"unknown parameter {name!r}, wanted one of {', '.join(sorted(known))}" for name in unknown])
+            raise SpecError(
+                [f"unknown parameter {name!r}, wanted one of {', '.join(sorted(known))}" for name in unknown]
+            )
         return cls(**data)
 
 

@@ -7,9 +7,11 @@
     ├── NotAllowedError           not_allowed    2   a move that the job's state does not allow
     ├── JobFailedError            job_failed     3   the job that was waited for failed or was cancelled
     ├── UnreachableError          unreachable    4   Redis or storage does not answer
-    │   └── BooksUnreachableError
+    │   ├── BooksUnreachableError
     │   └── StorageUnreachableError
+    ├── BooksError                books          4   Redis answered, and refused
     └── StorageError              storage        4   storage answered, and refused
+        └── CorruptObjectError                       what storage gave is not what was put there
 
 `retryable` says whether the same call may succeed later. Retry decisions read the class, never the message.
 """
@@ -86,4 +88,15 @@ class StorageError(FarmError):
     """Raised when storage answers and refuses (credentials, missing bucket, corrupt object); names bucket and key."""
 
     code = "storage"
+    exit_code = 4
+
+
+class CorruptObjectError(StorageError):
+    """Raised when an object's content is not what was put there."""
+
+
+class BooksError(FarmError):
+    """Raised when Redis answers and refuses (permissions, a script's error)."""
+
+    code = "books"
     exit_code = 4

@@ -21,6 +21,9 @@ PLAN_JOB: Final = "farm.plan_job"
 RENDER_CHUNK: Final = "farm.render_chunk"
 STITCH_JOB: Final = "farm.stitch_job"
 CPU_QUEUE = "cpu"
+PRIORITY_STEPS = list(range(10))
+CPU_LISTS = [CPU_QUEUE if step == 0 else f"{CPU_QUEUE}:{step}" for step in PRIORITY_STEPS]
+"""The Redis lists in which Kombu keeps the cpu queue, one for each priority; the first is served first."""
 TaskName = Literal["farm.plan_job", "farm.render_chunk", "farm.stitch_job"]
 
 
@@ -33,11 +36,12 @@ class Message:
     job: str
     chunk: int | None = None
     title: str = ""
+    priority: int = 0
     version: int = WIRE_VERSION
 
     def payload(self) -> dict[str, Any]:
         body = asdict(self)
-        del body["task"], body["queue"]
+        del body["task"], body["queue"], body["priority"]
         return {key: value for key, value in body.items() if value is not None}
 
 
@@ -85,7 +89,7 @@ def celery_config(settings: Settings) -> dict[str, Any]:
             "socket_keepalive": True,
             "health_check_interval": 15,
             "queue_order_strategy": "round_robin",
-            "priority_steps": list(range(10)),
+            "priority_steps": PRIORITY_STEPS,
             "sep": ":",
         },
     }
@@ -113,7 +117,13 @@ class Bell:
     def _send(self, message: Message, producer: Producer) -> None:
         queue = cpu_queue() if message.queue == CPU_QUEUE else slot_queue(message.queue)
         self._app.send_task(
-            message.task, kwargs=message.payload(), queue=queue, producer=producer, ignore_result=True, retry=False
+            message.task,
+            kwargs=message.payload(),
+            queue=queue,
+            priority=message.priority,
+            producer=producer,
+            ignore_result=True,
+            retry=False,
         )
 
     def close(self) -> None:

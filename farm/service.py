@@ -7,18 +7,22 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Self
 
 from engine.errors import PlanError
 from engine.plan import Geometry, plan_chunks
+from engine.spec import RenderSpec
+from farm import decisions
 from farm.errors import InputRefusedError, JobFailedError, NotAllowedError
 from farm.jobs import views
 from farm.jobs.model import DEFAULT_PRIORITY, PLAN, PRIORITIES, Event, JobState, JobView, SlotView
 from farm.jobs.request import JobRequest, content_token, own_token
 from farm.jobs.store import Books, cpu_message
-from farm.settings import Settings
+from farm.recover import Recovered, recover
+from farm.settings import Settings, renderer_problems
 from farm.storage import keys
 from farm.storage.s3 import Storage
 
@@ -39,7 +43,7 @@ OnStep = Callable[[str, float], None]
 
 @dataclass(frozen=True)
 class AttemptLog:
-    """What one attempt logged. unit: "plan", "stitch" or the chunk's number."""
+    """What one attempt logged. unit: "plan", "stitch" or the chunk's index."""
 
     unit: str
     attempt: int
@@ -110,13 +114,14 @@ class Farm:
         Raises InputRefusedError with every problem at once; then nothing is left behind.
         """
         say = on_progress or (lambda _what, _share: None)
-        name = name if name is not None else Path(str(speech)).stem
+        name = name if name is not None else _text(Path(str(speech)).stem)
         owner = owner if owner is not None else self.settings.owner
         with TemporaryDirectory(prefix="sonic-farm-submit-") as folder:
             portrait_file = self._local(portrait, Path(folder) / "portrait")
             speech_file = self._local(speech, Path(folder) / "speech")
             say("checking", 0.0)
             labels = _label_problems(name, owner, priority, token)
+            labels += renderer_problems(parameters.get("renderer", RenderSpec.renderer))
             checked = self._check(portrait_file, speech_file, parameters, duration, chunk_seconds, labels)
             say("storing", 0.0)
             portrait_sha = self.storage.put_asset(portrait_file)
@@ -130,9 +135,9 @@ class Farm:
             priority=priority,
             spec=spec,
             portrait=portrait_sha,
-            portrait_name=Path(str(portrait)).name,
+            portrait_name=_text(Path(str(portrait)).name),
             speech=speech_sha,
-            speech_name=Path(str(speech)).name,
+            speech_name=_text(Path(str(speech)).name),
             chunk_seconds=wanted,
             max_attempts=self.settings.max_attempts,
             token=own_token(token)
@@ -186,10 +191,10 @@ class Farm:
             self.storage.put_json(keys.job_json(request.id), request.to_dict())
             known, created = self.books.enter(request.id, request.token, request.book_fields())
             if created:
-                self.bell.ring([cpu_message(request.id, PLAN, request.name)])
+                self.bell.ring([cpu_message(request.id, PLAN, request.name, priority=request.priority)])
                 return Job(self, request.id, warnings=request.warnings)
-            # somebody else was quicker with the same token
-            self.storage.delete(keys.job_json(request.id))
+            if known != request.id:  # somebody else was quicker with the same token
+                self.storage.delete(keys.job_json(request.id))
         return Job(self, known, created=False)
 
     def _same_job(self, token: str) -> str | None:
@@ -207,14 +212,15 @@ class Farm:
 
     def jobs(self, *, owner: str | None = None, state: str | None = None, limit: int = 50) -> list[JobView]:
         """Jobs, newest first."""
-        found: list[JobView] = []
-        for id_ in views.job_ids(self.books):
-            fields = views.job_fields(self.books, id_)
-            if owner in {None, fields["owner"]} and state in {None, fields["state"]}:
-                found.append(views.job_view(self.books, id_))
-            if len(found) == limit:
-                break
-        return found
+        ids = views.job_ids(self.books, owner=owner, state=state)
+        return [views.job_view(self.books, id_) for id_ in islice(ids, limit)]
+
+    def recover(self, *, on_step: Callable[[Recovered], None] | None = None) -> Recovered:
+        """Bring back from storage every job that the books do not know; on_step is called after each job.
+
+        For books that were emptied. May run at any time, beside workers too: what the books know is left alone.
+        """
+        return recover(self.books, self.storage, who=self.settings.owner, on_step=on_step or (lambda _: None))
 
     def slots(self) -> list[SlotView]:
         """Every slot that reported, by name."""
@@ -301,13 +307,18 @@ class Job:
 
     def set_priority(self, priority: int) -> None:
         """0 is served first, 9 last; acts on the next chunk."""
-        if priority not in PRIORITIES:
+        if type(priority) is not int or priority not in PRIORITIES:
             raise InputRefusedError([f"priority is {priority}, wanted 0 to 9"])
         self._decide("priority", value=priority)
 
     def _decide(self, what: str, *, value: int | None = None) -> None:
         farm = self._farm
+        # What stops a job is in storage before the books hear of it, what lets it go on leaves storage after: whoever
+        # dies in between, a recovery never renders what somebody stopped. An ended job's books refuse; nothing is kept.
+        if not JobState(views.job_fields(farm.books, self.id)["state"]).ended:
+            decisions.keep(farm.storage, self.id, what, who=farm.settings.owner, value=value)
         farm.books.decide(self.id, what, who=farm.settings.owner, value=value)
+        decisions.lift(farm.storage, self.id, what)
         farm.bell.ring(farm.books.dispatch())
 
     def events(self) -> list[Event]:
@@ -315,7 +326,7 @@ class Job:
         return views.events(self._farm.books, self.id)
 
     def logs(self, chunk: int | None = None) -> list[AttemptLog]:
-        """What the job's attempts logged, or one chunk's."""
+        """What the job's attempts logged, or one chunk's; chunk: its index, from 0."""
         storage = self._farm.storage
         found = []
         for item in storage.list(keys.logs_folder(self.id, chunk)):
@@ -333,9 +344,14 @@ def _label_problems(name: str, owner: str, priority: int, token: str | None) -> 
             continue
         if not 1 <= len(value) <= LONGEST_NAME or not value.isprintable():
             problems.append(f"{label} is {value[:40]!r}, wanted 1 to {LONGEST_NAME} printable characters")
-    if priority not in PRIORITIES:
+    if type(priority) is not int or priority not in PRIORITIES:
         problems.append(f"priority is {priority}, wanted 0 to 9")
     return problems
+
+
+def _text(name: str) -> str:
+    """A file's name as text: on Linux it may hold bytes that are no Unicode."""
+    return name.encode("utf-8", "replace").decode()
 
 
 def _new_id() -> str:

@@ -111,8 +111,8 @@ class Settings(BaseModel):
     def _declarations(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for declaration in value:
             name, equals, target = declaration.partition("=")
-            if not name or (equals and ":" not in target):
-                raise ValueError(f"{declaration!r} should be NAME or NAME=module:Class")
+            if renderer_problems(name) or (equals and ":" not in target):
+                raise ValueError(f"{declaration!r} should be NAME or NAME=module:Class, NAME of a-z, 0-9, _ and -")
         return value
 
     @classmethod
@@ -152,6 +152,13 @@ class Settings(BaseModel):
     def shown(self) -> dict[str, str]:
         """Every value as text, secrets masked."""
         return {name: shown_value(name, getattr(self, name)) for name in type(self).model_fields}
+
+
+def renderer_problems(name: object) -> list[str]:
+    """What is wrong with a renderer's name; it becomes part of keys in the books."""
+    if isinstance(name, str) and re.fullmatch("[a-z0-9_-]{1,40}", name):
+        return []
+    return [f"renderer is {str(name)[:40]!r}, wanted 1 to 40 of a-z, 0-9, _ and -"]
 
 
 def environment_key(name: str) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import secrets
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING
 from tenacity import Retrying, before_sleep_log, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from engine.errors import EngineError, InputError, UnknownRendererError
-from farm.errors import FarmError, UnreachableError
+from farm.errors import BooksError, CorruptObjectError, FarmError, StorageError, UnreachableError
 from farm.jobs.store import AttemptFailure, Books, Lease, Refused
-from farm.logs import formatter
-from farm.storage import keys
+from workers.attempt_log import kept_log
 from workers.lease import Heartbeat, StoppedError
 from workers.scratch import scratch_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from farm.storage.s3 import Storage
@@ -32,7 +31,8 @@ RECORD_PATIENCE_SECONDS = 600
 OUTAGE_DELAY_SECONDS = 10
 UNKNOWN_DELAY_SECONDS = 60
 """Pause before a job whose renderer nobody declared is looked at again: it waits for one that does."""
-LOG_UPLOAD_SECONDS = 10
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE}
+"""What a machine lacks when its disk or its table of files is full: no fault of the job."""
 
 
 @dataclass(frozen=True)
@@ -70,35 +70,62 @@ def attempt_at(lease: Lease, books: Books, storage: Storage, *, lease_seconds: f
 
     Errors that are nobody's bug end here; a bug is recorded and raised on, so that it is seen as a failed task.
     """
-    with scratch_folder(lease.slot) as folder, _kept_log(lease, folder, storage) as upload_log:
-        try:
-            with Heartbeat(books, lease, lease_seconds=lease_seconds, on_beat=upload_log) as heartbeat:
-                yield Attempt(lease, folder, heartbeat)
-        except StoppedError as stop:
-            log.info("stopped: %s", stop.verdict)
-            _end(
-                books,
-                lease,
-                AttemptFailure(code=stop.verdict, message=f"stopped: {stop.verdict}", outcome=stop.verdict, burn=False),
-            )
-        except (EngineError, FarmError) as error:
-            log.error("%s: %s", type(error).__name__, error)  # noqa: TRY400 - expected: its words say all
-            _end(books, lease, _failure_of(error))
-        except Exception as error:
-            log.exception("attempt failed")
-            _end(books, lease, AttemptFailure(code="crash", message=f"{type(error).__name__}: {error}"))
-            raise
+    try:
+        with (
+            Heartbeat(books, lease, lease_seconds=lease_seconds) as heartbeat,
+            scratch_folder() as folder,
+            kept_log(lease, folder / "attempt.log", storage),
+            _logged(),
+        ):
+            yield Attempt(lease, folder, heartbeat)
+    except StoppedError as stop:
+        _end(books, lease, stopped(stop.verdict))
+    except (EngineError, FarmError) as error:
+        _end(books, lease, failure_of(error))
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+            _end(books, lease, outage("disk", str(error)))
+            return
+        _end(books, lease, AttemptFailure(code="crash", message=f"{type(error).__name__}: {error}"))
+        raise
 
 
-def _failure_of(error: EngineError | FarmError) -> AttemptFailure:
-    if isinstance(error, UnreachableError):
-        return AttemptFailure(
-            code=error.code, message=str(error), outcome="outage", burn=False, delay_seconds=OUTAGE_DELAY_SECONDS
-        )
+@contextmanager
+def _logged() -> Iterator[None]:
+    """How the attempt ends, in its own log."""
+    try:
+        yield
+    except StoppedError as stop:
+        log.info("stopped: %s", stop.verdict)
+        raise
+    except (EngineError, FarmError) as error:
+        log.error("%s: %s", type(error).__name__, error)  # noqa: TRY400 - expected: its words say all
+        raise
+    except Exception:
+        log.exception("attempt failed")
+        raise
+
+
+def stopped(verdict: str) -> AttemptFailure:
+    """The end of an attempt that was told to stop: nobody's fault."""
+    return AttemptFailure(code=verdict, message=f"stopped: {verdict}", outcome=verdict, burn=False)
+
+
+def outage(
+    code: str, message: str, *, outcome: str = "outage", delay_seconds: float = OUTAGE_DELAY_SECONDS
+) -> AttemptFailure:
+    """The end of an attempt whose surroundings failed: tried again later, and ever less often."""
+    return AttemptFailure(code=code, message=message, outcome=outcome, burn=False, delay_seconds=delay_seconds)
+
+
+def failure_of(error: EngineError | FarmError) -> AttemptFailure:
+    """What an expected error means for the attempts to come; decided by its class."""
+    if isinstance(error, CorruptObjectError):
+        return AttemptFailure(code=error.code, message=str(error))
+    if isinstance(error, UnreachableError | StorageError | BooksError):
+        return outage(error.code, str(error))
     if isinstance(error, UnknownRendererError):
-        return AttemptFailure(
-            code=error.code, message=str(error), outcome="waits", burn=False, delay_seconds=UNKNOWN_DELAY_SECONDS
-        )
+        return outage(error.code, str(error), outcome="waits", delay_seconds=UNKNOWN_DELAY_SECONDS)
     return AttemptFailure(code=error.code, message=str(error), permanent=isinstance(error, InputError))
 
 
@@ -108,33 +135,3 @@ def _end(books: Books, lease: Lease, failure: AttemptFailure) -> None:
             recorded = books.fail(lease, failure)
     if not recorded:
         log.info("%s is no longer the current attempt: nothing to record", lease)
-
-
-@contextmanager
-def _kept_log(lease: Lease, folder: Path, storage: Storage) -> Iterator[Callable[[], None]]:
-    """Everything this process logs during the attempt, kept in storage even if the process dies in between."""
-    path = folder / "attempt.log"
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(formatter())
-    root = logging.getLogger()
-    key = keys.log(lease.job, lease.unit, lease.attempt)
-    uploaded_at, uploaded_size = time.monotonic(), 0
-
-    def upload(*, now: bool = False) -> None:
-        nonlocal uploaded_at, uploaded_size
-        size = path.stat().st_size
-        if size == uploaded_size or not (now or time.monotonic() - uploaded_at > LOG_UPLOAD_SECONDS):
-            return
-        uploaded_at, uploaded_size = time.monotonic(), size
-        try:
-            storage.put_bytes(key, path.read_bytes(), content_type="text/plain; charset=utf-8")
-        except FarmError as error:
-            log.warning("log of the attempt not kept: %s", error)
-
-    root.addHandler(handler)
-    try:
-        yield upload
-    finally:
-        root.removeHandler(handler)
-        handler.close()
-        upload(now=True)

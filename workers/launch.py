@@ -8,22 +8,19 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import secrets
 import signal
 import subprocess
 import sys
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from farm.errors import BooksUnreachableError
+from farm.errors import FarmError
 from farm.jobs.store import Books
 from farm.logs import log_to_stderr
 from farm.settings import Settings
-from workers.slots import SLOT_VARIABLE, Slot, machine, slot_environment, slots_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from workers.slots import LAUNCHER_VARIABLE, SLOT_VARIABLE, Slot, machine, slot_environment, slots_of
 
 log = logging.getLogger(__name__)
 
@@ -80,13 +77,13 @@ def cpu_children(settings: Settings) -> list[Child]:
     return [Child("cpu", (*CELERY, "-n", node, "-c", str(settings.cpu_workers), "-P", "prefork"), {})]
 
 
-def tell_books(settings: Settings, slots: list[Slot], tell: Callable[[Books, Slot], None]) -> None:
-    """Tell the books what becomes of the slots; without Redis they find out when the leases run out."""
+def retire(settings: Settings, slots: list[Slot], *, gone: bool) -> None:
+    """Tell the books that the slots drain, or are gone; without Redis they find out when the leases run out."""
     books = Books.connect(settings)
     try:
         for slot in slots:
-            tell(books, slot)
-    except BooksUnreachableError as error:
+            books.retire_slot(slot.name, launcher=os.environ[LAUNCHER_VARIABLE], gone=gone)
+    except FarmError as error:
         log.warning("the books were not told: %s", error)
     finally:
         books.close()
@@ -115,6 +112,7 @@ def main() -> None:
     settings = Settings.load()
     log_to_stderr(settings)
     os.environ.pop(SLOT_VARIABLE, None)
+    os.environ[LAUNCHER_VARIABLE] = secrets.token_hex(8)
     children = slot_children(settings) if what == "slots" else cpu_children(settings)
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -124,9 +122,9 @@ def main() -> None:
             child.keep_alive()
         over.wait(0.2)
     slots = slots_of(settings) if what == "slots" else []
-    tell_books(settings, slots, lambda books, slot: books.report_slot(slot.name, {"state": "draining"}))
+    retire(settings, slots, gone=False)
     stop(children)
-    tell_books(settings, slots, lambda books, slot: books.forget_slot(slot.name))
+    retire(settings, slots, gone=True)
 
 
 if __name__ == "__main__":

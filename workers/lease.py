@@ -6,11 +6,9 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
-from farm.errors import BooksUnreachableError
+from farm.errors import FarmError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from farm.jobs.store import Books, Lease
 
 log = logging.getLogger(__name__)
@@ -31,11 +29,10 @@ class StoppedError(Exception):
 class Heartbeat:
     """Renews a lease from a thread of its own; `beat` is called by the work and stops it when it must stop."""
 
-    def __init__(self, books: Books, lease: Lease, *, lease_seconds: float, on_beat: Callable[[], None]) -> None:
+    def __init__(self, books: Books, lease: Lease, *, lease_seconds: float) -> None:
         self._books = books
         self._lease = lease
         self._lease_seconds = lease_seconds
-        self._on_beat = on_beat
         self._percent = 0.0
         self._verdict = GO_ON
         self._over = threading.Event()
@@ -60,7 +57,6 @@ class Heartbeat:
         while not self._over.wait(pause):
             try:
                 self._verdict = self._books.renew(self._lease, percent=self._percent, lease_seconds=self._lease_seconds)
-            except BooksUnreachableError as error:
+            except FarmError as error:
                 # the work goes on: its result is recorded when Redis is back, if the lease still stands then
                 log.warning("lease not renewed: %s", error)
-            self._on_beat()

@@ -43,10 +43,11 @@ def _stored_plan(worker: Worker, job: str) -> Plan | None:
 
 def _make_plan(worker: Worker, request: JobRequest, attempt: Attempt) -> Plan:
     storage, folder, job = worker.storage, attempt.folder, request.id
+    # first of all: a job whose renderer nobody offers waits, and that should cost nothing
+    geometry = renderer_class(request.spec.renderer, {**BUILT_IN, **declared_renderers(worker.settings)}).geometry
     source, pcm, m4a = folder / "speech", folder / "speech.pcm", folder / "speech.m4a"
     storage.get_file(keys.asset(request.speech), source)
     speech = decode_speech(source, pcm=pcm, m4a=m4a, on_progress=attempt.heartbeat.beat)
-    geometry = renderer_class(request.spec.renderer, {**BUILT_IN, **declared_renderers(worker.settings)}).geometry
     made = plan_chunks(speech.frames25, chunk_seconds=request.chunk_seconds, geometry=geometry)
     storage.put_file(keys.speech_pcm(job), pcm, content_type="application/octet-stream")
     storage.put_file(keys.speech_m4a(job), m4a, content_type="audio/mp4")

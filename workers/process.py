@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import threading
 import time
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from farm.jobs.store import Books
 from farm.messages import Bell, Message
 from farm.storage import keys
 from farm.storage.s3 import Storage
-from workers.slots import SLOT_VARIABLE, Slot, machine, own_slot
+from workers.slots import LAUNCHER_VARIABLE, SLOT_VARIABLE, Slot, machine, own_slot
 
 if TYPE_CHECKING:
     from farm.settings import Settings
@@ -69,15 +70,19 @@ class Stay:
 
 @dataclass
 class SlotWorker(Worker):
-    """A render slot: a Worker with its device and the renderers it has loaded."""
+    """A render slot: a Worker with its device and the renderers it has loaded. facts: what the books know of it."""
 
     slot: Slot = field(kw_only=True)
+    facts: dict[str, Any] = field(default_factory=dict)
     renderers: dict[str, Renderer] = field(default_factory=dict)
     stay: Stay | None = None
 
 
 class Pulse:
-    """Shows that this process lives, from a thread of its own, for as long as it does."""
+    """Shows that this process lives, from a thread of its own, for as long as it does.
+
+    A slot's facts go along: books that were emptied know it again within a beat.
+    """
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
@@ -87,13 +92,18 @@ class Pulse:
     def _run(self) -> None:
         while True:
             try:
-                if isinstance(self._worker, SlotWorker):
-                    self._worker.books.report_slot(self._worker.name, {})
-                else:
-                    self._worker.books.report_cpu_worker(self._worker.name)
+                self._beat()
             except BooksUnreachableError as error:
                 log.warning("cannot show that this worker lives: %s", error)
             time.sleep(self._pause)
+
+    def _beat(self) -> None:
+        worker = self._worker
+        if not isinstance(worker, SlotWorker):
+            worker.books.report_cpu_worker(worker.name)
+            return
+        facts = worker.facts  # one look: the other thread puts a new dict here
+        worker.books.report_slot(worker.name, facts, loaded=facts["state"] == "ready", pulse=True)
 
 
 def start_cpu_worker(settings: Settings) -> Worker:
@@ -110,23 +120,26 @@ def start_slot_worker(settings: Settings) -> SlotWorker:
         settings, slot.name, Books.connect(settings), Storage.from_settings(settings), Bell(settings), slot=slot
     )
     declared = declared_renderers(settings)
-    facts = {
+    worker.facts = {
         "state": "loading",
         "host": machine(),
         "pid": os.getpid(),
+        "process": secrets.token_hex(8),  # a pid comes again, in a container at every start
+        "launcher": os.environ.get(LAUNCHER_VARIABLE, ""),
         "device": slot.device,
         "visible_devices": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
         "renderers": list(declared),
         "ttl_ms": round(settings.lease_seconds * 1000),
     }
-    worker.books.report_slot(slot.name, facts)
+    worker.books.report_slot(slot.name, worker.facts)
     Pulse(worker)
     began = time.monotonic()
     for name in declared:
         worker.renderers[name] = load_renderer(name, slot.device, declared)
     seconds = round(time.monotonic() - began, 3)
     log.info("slot %s loaded %s in %.3f s", slot.name, ", ".join(declared), seconds)
-    worker.books.report_slot(slot.name, {"state": "ready", "load_seconds": seconds}, loaded=True)
+    worker.facts = worker.facts | {"state": "ready", "load_seconds": seconds}
+    worker.books.report_slot(slot.name, worker.facts, loaded=True)
     worker.dispatch()
     return worker
 

@@ -36,15 +36,18 @@ def render(worker: SlotWorker, job: str, index: int) -> None:
         request = worker.request(job)
         plan = PlanFile.from_dict(worker.storage.get_json(keys.plan_json(job))).plan
         chunk = plan.chunks[index]
-        log.info("chunk %d of %s: frames %d to %d", index, request.name, chunk.out[0], chunk.out[1] - 1)
+        log.info("chunk %d of %s: frames %d to %d", index + 1, request.name, chunk.out[0], chunk.out[1] - 1)
         files = _draw(worker, request, plan, chunk, attempt)
-        _publish(worker, request, chunk, attempt, files)
+        for trial in patiently():
+            with trial:
+                attempt.heartbeat.beat(1.0)
+                _publish(worker, request, chunk, attempt, files)
         for trial in patiently():
             with trial:
                 recorded = worker.books.record(lease)
-        log.info("chunk %d: %s", index, recorded)
+        log.info("chunk %d: %s", index + 1, recorded)
         if recorded is Recorded.LAST:
-            stitch_due = [cpu_message(job, STITCH, request.name)]
+            stitch_due = [cpu_message(job, STITCH, request.name, priority=request.priority)]
     worker.dispatch(*stitch_due)
 
 

@@ -8,11 +8,15 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from farm.errors import SettingsError
+
 if TYPE_CHECKING:
     from farm.settings import Settings
 
 SLOT_VARIABLE = "FARM_SLOT"
 """Name of the slot that a worker process is; unset in cpu workers. Set by launch, for one process alone."""
+LAUNCHER_VARIABLE = "FARM_LAUNCHER"
+"""Which launcher started a worker process; set by launch."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,10 @@ def machine() -> str:
 def slots_of(settings: Settings) -> list[Slot]:
     """A slot for each GPU named in the settings, or as many CPU slots as they say."""
     if settings.gpus:
-        return [Slot(f"{machine()}-{_short(gpu)}", "cuda", gpu) for gpu in settings.gpus]
+        slots = [Slot(f"{machine()}-{_short(gpu)}", "cuda", gpu) for gpu in settings.gpus]
+        if len({slot.name for slot in slots}) < len(slots):
+            raise SettingsError(f"gpus is {','.join(settings.gpus)}: wanted each GPU once")
+        return slots
     return [Slot(f"{machine()}-cpu{index}", "cpu", "") for index in range(settings.slots)]
 
 

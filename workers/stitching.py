@@ -80,8 +80,11 @@ def _make(worker: Worker, request: JobRequest, attempt: Attempt, version: int) -
         "frame_hashes": hashes,
         "digest": digest_of(hashes),
     }
-    storage.put_file(keys.result(job, version, "video.mp4"), video, content_type="video/mp4")
-    storage.put_json(keys.result(job, version, "report.json"), report)
+    for trial in patiently():
+        with trial:
+            attempt.heartbeat.beat(1.0)
+            storage.put_file(keys.result(job, version, "video.mp4"), video, content_type="video/mp4")
+            storage.put_json(keys.result(job, version, "report.json"), report)
     return digest_of(hashes)
 
 

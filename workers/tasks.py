@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import time
 from typing import Any
 
 from celery.signals import worker_process_init
@@ -16,6 +19,10 @@ from workers.rendering import render
 from workers.scratch import clear_leftovers
 from workers.stitching import stitch
 
+log = logging.getLogger(__name__)
+
+START_PAUSE_SECONDS = 5
+"""Pause before a worker that could not start is replaced."""
 _this: list[Worker] = []
 """The worker that this process is: filled once, when Celery has started the process."""
 
@@ -24,9 +31,14 @@ _this: list[Worker] = []
 def _start(**_: Any) -> None:
     settings = Settings.load()
     log_to_stderr(settings)
-    worker = start_slot_worker(settings) if is_slot() else start_cpu_worker(settings)
-    clear_leftovers(worker.name)
-    _this.append(worker)
+    try:
+        _this.append(start_slot_worker(settings) if is_slot() else start_cpu_worker(settings))
+        clear_leftovers()
+    except Exception:
+        # Celery would log this and let a process live that can do nothing; ended, it is started anew
+        log.exception("this worker cannot start")
+        time.sleep(START_PAUSE_SECONDS)
+        os._exit(1)
 
 
 @app.task(name=PLAN_JOB)

@@ -6,10 +6,10 @@ from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING
 
 import av
-import av.error
 
 from engine.errors import RenderError
 from engine.media.aac import mp4_options
+from engine.media.reader import opened, whole
 from engine.media.video import FRAME_TIME
 from engine.spec import FRAME_RATE
 
@@ -34,12 +34,12 @@ class PacketMuxer(AbstractContextManager["PacketMuxer"]):
         self.frames = 0
         self._stack = ExitStack()
         with ExitStack() as opening:
-            self._speech: InputContainer = opening.enter_context(av.open(str(speech), "r"))
+            self._speech: InputContainer = opening.enter_context(opened(speech))
             sound = self._speech.streams.audio[0]
             options = mp4_options(sound.codec_context.sample_rate)
             self._out: OutputContainer = opening.enter_context(av.open(str(out), "w", format="mp4", options=options))
             self._out.metadata.update(metadata)
-            self._sound_packets = self._speech.demux(sound)
+            self._sound_packets = whole(speech, self._speech.demux(sound))
             self._next_sound = next(self._sound_packets)
             self._ticks_a_second = self._next_sound.time_base.denominator
             self._video: VideoStream | None = None
@@ -54,13 +54,13 @@ class PacketMuxer(AbstractContextManager["PacketMuxer"]):
     def append(self, path: Path, frames: int) -> None:
         """Copy the packets of an H.264 file that must hold exactly `frames` frames.
 
-        Raises RenderError for another number, and for a file that was encoded otherwise than the first.
+        Raises RenderError for another number, a file that was encoded otherwise than the first, and a damaged one.
         """
-        with av.open(str(path), "r") as source:
+        with opened(path) as source:
             stream = source.streams.video[0]
             self._match(stream, path)
             stop = self.frames + frames
-            for packet in source.demux(stream):
+            for packet in whole(path, source.demux(stream)):
                 if packet.dts is None:
                     continue  # the demuxer's end mark
                 if self.frames == stop:

@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from av import AudioResampler
+from av import AudioFormat, AudioLayout, AudioResampler
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -32,6 +32,7 @@ class Resampled:
     def __init__(self, *, rate: int, layout: str, sample_format: str) -> None:
         self.rate = rate
         self._resampler = AudioResampler(format=sample_format, layout=layout, rate=rate, options=OPTIONS)
+        self._rows = AudioLayout(layout).nb_channels if AudioFormat(sample_format).is_planar else 1
         self._taken = 0
         self._given = 0
         self._source_rate = rate
@@ -56,7 +57,7 @@ class Resampled:
     def _collected(self, frame: AudioFrame | None) -> NDArray[Any]:
         pieces: list[NDArray[Any]] = [] if self._held is None else [self._held]
         pieces += [piece.to_ndarray() for piece in self._resampler.resample(frame)]
-        return np.concatenate(pieces, axis=1) if pieces else np.empty((1, 0), np.float32)
+        return np.concatenate(pieces, axis=1) if pieces else np.empty((self._rows, 0), np.float32)
 
     def _give(self, sound: NDArray[Any], *, hold: int) -> NDArray[Any]:
         ready = max(0, sound.shape[1] - hold)

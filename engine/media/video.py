@@ -9,31 +9,38 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import av
-import cv2
 import numpy as np
-from av.codec.context import ThreadType
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
 
 from engine.errors import RenderError
+from engine.media.reader import read_rgb
 from engine.spec import FRAME_RATE, ChunkSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from pathlib import Path
     from types import TracebackType
 
     from av.video.frame import VideoFrame
-    from av.video.plane import VideoPlane
-    from numpy.typing import NDArray
 
     from engine.renderer import Frame
+
+__all__ = [
+    "FRAME_TIME",
+    "Encoding",
+    "SegmentFiles",
+    "SegmentWriter",
+    "VideoSink",
+    "digest_of",
+    "frame_hash",
+    "read_rgb",
+]
 
 FRAME_TIME = Fraction(1, FRAME_RATE)
 KEY_FRAME_EVERY = 250
 """frames25 between key frames at most: ten seconds."""
 # AREA averages each two by two pixels for their one chroma sample; the rest asks for exact rounding
 _TO_YUV = int(Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP)
-_TO_RGB = int(Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT)
 
 
 @dataclass(frozen=True)
@@ -135,17 +142,6 @@ class VideoSink(AbstractContextManager["VideoSink"]):
         self._file.close()
 
 
-def read_rgb(path: Path) -> Iterator[Frame]:
-    """The frames of a file that the farm wrote, [height, width, 3] RGB."""
-    # libavformat would decode the first frames to learn what the header of our own files says
-    with av.open(str(path), "r", container_options={"probesize": "32"}) as file:
-        stream = file.streams.video[0]
-        # one frame ahead: the next is decoded while the caller is at work on this one
-        stream.codec_context.thread_type, stream.codec_context.thread_count = ThreadType.FRAME, 2
-        for picture in file.decode(stream):
-            yield _to_rgb(picture)
-
-
 class SegmentWriter(AbstractContextManager["SegmentWriter"]):
     """Takes a chunk's frames in order and splits them into head, body and tail.
 
@@ -230,24 +226,3 @@ def _to_bt709(picture: VideoFrame) -> VideoFrame:
         interpolation=_TO_YUV,
         threads=1,
     )
-
-
-def _to_rgb(picture: VideoFrame) -> Frame:
-    if picture.format.name == "gbrp":  # three times as quick as libswscale
-        green, blue, red = (_plane(plane) for plane in picture.planes)
-        return np.asarray(cv2.merge([red, green, blue]), np.uint8)
-    rgb = picture.reformat(
-        format="rgb24",
-        src_colorspace=Colorspace.ITU709,
-        src_color_range=ColorRange.MPEG,
-        dst_color_range=ColorRange.JPEG,
-        interpolation=_TO_RGB,
-        threads=1,
-    )
-    return rgb.to_ndarray()  # type: ignore[return-value]
-
-
-def _plane(plane: VideoPlane) -> NDArray[np.uint8]:
-    """One colour of a picture, [height, width], without the padding at the end of each line."""
-    lines: NDArray[np.uint8] = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
-    return lines[:, : plane.width]

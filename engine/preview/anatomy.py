@@ -76,24 +76,28 @@ class Slit:
 
 
 @dataclass(frozen=True)
+class Eye:
+    slit: Slit
+    skin: NDArray[np.float64]
+    """Colour of the skin under the eye, [3] RGB."""
+
+
+@dataclass(frozen=True)
 class Anatomy:
     mouth: Slit
-    left_eye: Slit
-    right_eye: Slit
-    nose: Point
     skin: NDArray[np.float64]
     """Colour of the skin around the mouth, [3] RGB."""
+    eyes: tuple[Eye, Eye]
+    """Left and right as seen in the photo."""
 
 
 def read_anatomy(photo: NDArray[np.uint8], landmarks: Landmarks) -> Anatomy:
     """Lips and lids of the face whose landmarks are given, in the pixels of `photo`."""
-    mouth_axes = _axes(landmarks.mouth_left, landmarks.mouth_right, math.radians(landmarks.tilt))
+    tilt = math.radians(landmarks.tilt)
+    mouth_axes = _axes(landmarks.mouth_left, landmarks.mouth_right, tilt)
     half_eye = landmarks.eye_distance * _HALF_EYE
-    eyes = [
-        _fit_eye(photo, Axes(centre, half_eye, math.radians(landmarks.tilt)))
-        for centre in (landmarks.left_eye, landmarks.right_eye)
-    ]
-    return Anatomy(_fit_mouth(photo, mouth_axes), eyes[0], eyes[1], landmarks.nose, _skin(photo, mouth_axes))
+    left, right = (_fit_eye(photo, Axes(at, half_eye, tilt)) for at in (landmarks.left_eye, landmarks.right_eye))
+    return Anatomy(_fit_mouth(photo, mouth_axes), _skin(photo, mouth_axes), (left, right))
 
 
 def _axes(left: Point, right: Point, tilt: float) -> Axes:
@@ -115,16 +119,17 @@ def _fit_mouth(photo: NDArray[np.uint8], axes: Axes) -> Slit:
     return patch.best_line(darkness, bends=(-0.15, 0.4))
 
 
-def _fit_eye(photo: NDArray[np.uint8], axes: Axes) -> Slit:
+def _fit_eye(photo: NDArray[np.uint8], axes: Axes) -> Eye:
     patch = _Patch.of(photo, axes, (-1.5, 1.5), (-0.9, 0.9))
-    skin = _lab(_skin(photo, axes.moved(0, 1.6, 1.0))[None, None].astype(np.uint8))[0, 0]
-    fitted = patch.best_slit(_not_flesh(patch.lab, skin, white=_EYE_LIGHT), uppers=(-0.7, -0.15), gaps=(0.35, 1.0))
+    skin = _skin(photo, axes.moved(0, 1.2, 0.45))
+    score = _not_flesh(patch.lab, _lab(skin[None, None].astype(np.uint8))[0, 0], white=_EYE_LIGHT)
+    fitted = patch.best_slit(score, uppers=(-0.5, -0.15), gaps=(0.35, 0.9))
     # an eye that cannot be made out is taken to be of the usual shape
-    return fitted.slit if fitted.area >= _OPEN_AREA else Slit(axes, -0.38, 0.3)
+    return Eye(fitted.slit if fitted.area >= _OPEN_AREA else Slit(axes, -0.38, 0.3), skin)
 
 
 def _skin(photo: NDArray[np.uint8], axes: Axes) -> NDArray[np.float64]:
-    """The middle colour in a ring around a mouth or eye."""
+    """The middle colour in a ring around a mouth, or of the place that is given."""
     matrix = axes.forward()
     angles = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     ring = np.stack([1.5 * np.cos(angles), 0.95 * np.sin(angles), np.ones_like(angles)])

@@ -48,12 +48,12 @@ class HeadField:
         )
         moved_x = self.weight * right + self.depth * turn + self.x * nearer - self.y * roll
         moved_y = self.weight * down + self.depth * nod + self.y * nearer + self.x * roll
-        return self.rest_x - self._drawn_up(moved_x), self.rest_y - self._drawn_up(moved_y)
+        return self._less(self.rest_x, moved_x), self._less(self.rest_y, moved_y)
 
-    def _drawn_up(self, nodes: NDArray[np.float32]) -> NDArray[np.float32]:
-        height, width = nodes.shape
-        pixels = cv2.resize(nodes, (width * GRID, height * GRID), interpolation=cv2.INTER_LINEAR)
-        return pixels[: self.rest_x.shape[0], : self.rest_x.shape[1]].astype(np.float32, copy=False)
+    def _less(self, rest: NDArray[np.float32], moved: NDArray[np.float32]) -> NDArray[np.float32]:
+        height, width = moved.shape
+        pixels = cv2.resize(moved, (width * GRID, height * GRID), interpolation=cv2.INTER_LINEAR)
+        return rest - pixels[: rest.shape[0], : rest.shape[1]].astype(np.float32, copy=False)
 
 
 def head_field(size: tuple[int, int], box: tuple[float, float, float, float]) -> HeadField:

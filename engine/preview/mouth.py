@@ -56,13 +56,14 @@ def mouth_track(speech: SpeechReader, start: int, stop: int, gain: float = 1.0) 
 
     loud = _ramp(bands["level"], reference - _RANGE_DB, reference) ** 1.3
     hiss = _hiss(bands, reference)
-    closure = _closure(bands, reference) * (1 - hiss)
     rounded, spread = _vowel_width(bands)
     openness = _ramp(bands["open"] - bands["low"], -14, 2)
     vowel = loud * (_CLOSED_VOWEL + (1 - _CLOSED_VOWEL) * openness)
     # rounded lips are taller when nearly closed and smaller when open; spread ones flatter
     vowel = vowel * (1 + rounded * (0.15 - 0.4 * openness)) * (1 - 0.2 * spread * (1 - openness))
+    closure = _closure(bands, reference) * _lip_sound(vowel, hiss)
     opening = _smooth(np.maximum(vowel * (1 - hiss), _HISS_OPENING * hiss)) * (1 - _widened(closure))
+    opening = _without_pops(opening)
     heard = np.maximum(_ramp(loud, 0.02, 0.3), hiss)
     width = _smooth(_smooth((spread - rounded + 0.25 * hiss) * heard))
 
@@ -91,11 +92,21 @@ def _hiss(bands: dict[str, NDArray[np.float64]], reference: NDArray[np.float64])
 def _closure(bands: dict[str, NDArray[np.float64]], reference: NDArray[np.float64]) -> NDArray[np.float64]:
     """1 where the voice drops far below what is around it, as it does behind shut lips."""
     dip = bands["dip"]
-    around = np.full_like(dip, -np.inf)
-    for shift in range(-DIP_RADIUS, DIP_RADIUS + 1):
-        around = np.maximum(around, np.roll(dip, shift))
+    around = _largest_near(dip, DIP_RADIUS)
     # against speech that is itself faint a drop says nothing
     return _ramp(around - dip, 10, 15) * _ramp(around, reference - _RANGE_DB, reference - _RANGE_DB + 6)
+
+
+def _lip_sound(vowel: NDArray[np.float64], hiss: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much of a closure the lips take: less beside a hiss (the tongue made it) and between murmured vowels."""
+    beside_hiss = np.maximum(hiss, 0.6 * _largest_near(hiss, 2))
+    share: NDArray[np.float64] = (1 - beside_hiss) * (0.5 + 0.5 * _ramp(_largest_near(vowel, 2), 0.1, 0.4))
+    return share
+
+
+def _largest_near(values: NDArray[np.float64], radius: int) -> NDArray[np.float64]:
+    largest: NDArray[np.float64] = np.max([np.roll(values, shift) for shift in range(-radius, radius + 1)], axis=0)
+    return largest
 
 
 def _vowel_width(bands: dict[str, NDArray[np.float64]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -117,6 +128,12 @@ def _ramp(
 
 def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return 0.25 * np.roll(values, 1) + 0.5 * values + 0.25 * np.roll(values, -1)
+
+
+def _without_pops(opening: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A click or a plosive's burst parts the lips for one frame only: most of that goes."""
+    beside = np.maximum(np.roll(opening, 1), np.roll(opening, -1))
+    return opening * (0.3 + 0.7 * _ramp(beside, 0.0, 0.1))
 
 
 def _widened(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -66,7 +66,7 @@ class Puppet:
     cavity: Cavity
     mouth_area: Area
     inside_area: Area
-    eye_areas: tuple[Area, Area]
+    eye_areas: tuple[Area, ...]
 
     @classmethod
     def of(cls, image: Frame, size: tuple[int, int], face: Face) -> Puppet:
@@ -89,9 +89,9 @@ class Puppet:
             ),
             mouth_area=_area(mouth, (lips.REACH_S, lips.REACH_UP, lips.REACH_DOWN), swing, head),
             inside_area=_area(mouth, (1.2, 0.45, 1.1), swing, head),
-            eye_areas=(
-                _area(anatomy.left_eye.axes, (lids.REACH_S, lids.REACH_UP, lids.REACH_DOWN), swing, head),
-                _area(anatomy.right_eye.axes, (lids.REACH_S, lids.REACH_UP, lids.REACH_DOWN), swing, head),
+            eye_areas=tuple(
+                _area(eye.slit.axes, (lids.REACH_S, lids.REACH_UP, lids.REACH_DOWN), swing, head)
+                for eye in anatomy.eyes
             ),
         )
 
@@ -99,20 +99,18 @@ class Puppet:
 def draw(puppet: Puppet, pose: Pose) -> Frame:
     """One frame, [height, width, 3] RGB: the photo in `pose`."""
     source = puppet.head.source(pose.head)
-    if pose.lids > 0:
-        for area, eye in zip(puppet.eye_areas, (puppet.anatomy.left_eye, puppet.anatomy.right_eye), strict=True):
-            _lower_lids(_part(source, area.within(puppet.head)), eye, pose.lids)
-
+    eyes = [
+        (area, eye, _places(_part(source, area.within(puppet.head)), eye.slit.axes))
+        for area, eye in zip(puppet.eye_areas, puppet.anatomy.eyes, strict=True)
+        if pose.lids > 0
+    ]
     frame = puppet.photo.copy()
     mouth = _Mouth.of(puppet, source, pose.lips)
     frame[puppet.head.rows, puppet.head.columns] = _sample(puppet.fine, source)
     mouth.paint(frame[puppet.inside_area.rows, puppet.inside_area.columns])
+    for area, eye, (s, t) in eyes:
+        lids.paint_lid(frame[area.rows, area.columns], s, t, eye=eye.slit, skin=eye.skin, shut=pose.lids)
     return frame
-
-
-def _lower_lids(source: Source, eye: Slit, shut: float) -> None:
-    s, t = _places(source, eye.axes)
-    _shift(source, eye.axes, None, lids.lower_lids(s, t, eye=eye, shut=shut))
 
 
 @dataclass(frozen=True)
@@ -136,19 +134,29 @@ class _Mouth:
         part = puppet.inside_area.within(puppet.mouth_area)
         unmoved = around[0][part].copy(), around[1][part].copy()
         _shift(around, axes, warp.ds, warp.dt)
-        near = replace(warp, upper=warp.upper[part], lower=warp.lower[part], inside=warp.inside[part])
-        return cls(puppet, pose, s[part], t[part], near, unmoved)
+        return cls(puppet, pose, s[part], t[part], warp.within(part), unmoved)
 
     def paint(self, frame: Frame) -> None:
         """Draw the inside of the mouth over `frame`, the pixels of the inside area."""
         slit = self.puppet.anatomy.mouth
-        share = opening_share(self.t, self.warp, slit.axes.unit)[..., None]
+        share = opening_share(self.t, self.warp, slit.axes.unit)
+        light = seam_light(self.t, self.warp) if slit.gap > 0 else np.ones_like(share)
+        touched = (share > 0) | (light < 1)
+        if not touched.any():
+            return
+        rows, columns = np.nonzero(touched)
+        part = slice(int(rows.min()), int(rows.max()) + 1), slice(int(columns.min()), int(columns.max()) + 1)
+        near = self._within(part)
         colours = paint_cavity(
-            self.puppet.cavity, self.s, self.t, warp=self.warp, pose=self.pose, photo_teeth=self._photo_teeth(slit)
+            self.puppet.cavity, near.s, near.t, warp=near.warp, pose=self.pose, photo_teeth=near._photo_teeth(slit)
         )
-        lips_light = seam_light(self.t, self.warp)[..., None] if slit.gap > 0 else np.float32(1)
-        lit = frame * lips_light
-        frame[:] = np.clip(lit + (colours - lit) * share + np.float32(0.5), 0, 255).astype(np.uint8)
+        lit = frame[part] * light[part][..., None]
+        lit += (colours - lit) * share[part][..., None]
+        frame[part] = np.clip(lit + np.float32(0.5), 0, 255).astype(np.uint8)
+
+    def _within(self, part: tuple[slice, slice]) -> _Mouth:
+        unmoved = self.unmoved[0][part], self.unmoved[1][part]
+        return replace(self, s=self.s[part], t=self.t[part], warp=self.warp.within(part), unmoved=unmoved)
 
     def _photo_teeth(self, slit: Slit) -> Plane | None:
         if slit.gap <= 0:
@@ -156,8 +164,9 @@ class _Mouth:
         upper, lower = slit.edges(1 - np.minimum(self.s * self.s, 1))
         # teeth behind the lips were not photographed: what is seen at the edge goes on
         seen = np.clip(self.t, upper + np.float32(0.09), np.maximum(lower - np.float32(0.08), upper + np.float32(0.09)))
-        _shift(self.unmoved, slit.axes, None, seen - self.t)
-        return _sample(self.puppet.fine, self.unmoved).astype(np.float32)
+        teeth = self.unmoved[0].copy(), self.unmoved[1].copy()
+        _shift(teeth, slit.axes, None, seen - self.t)
+        return _sample(self.puppet.fine, teeth).astype(np.float32)
 
 
 def _part(source: Source, part: tuple[slice, slice]) -> Source:
@@ -181,9 +190,12 @@ def _shift(source: Source, axes: Axes, ds: Plane | None, dt: Plane) -> None:
 
 
 def _sample(fine: Frame, source: Source) -> Frame:
-    # the middle of pixel x lies at FINE * x + (FINE - 1) / 2 of the finer copy
-    x, y = (plane * np.float32(_FINE) + np.float32((_FINE - 1) / 2) for plane in source)
-    taken = cv2.remap(fine, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    """The pixels that `source` leads to; uses its planes up."""
+    for plane in source:
+        # the middle of pixel x lies at FINE * x + (FINE - 1) / 2 of the finer copy
+        plane *= np.float32(_FINE)
+        plane += np.float32((_FINE - 1) / 2)
+    taken = cv2.remap(fine, source[0], source[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return taken.astype(np.uint8, copy=False)
 
 

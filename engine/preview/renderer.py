@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from engine.errors import PortraitError
-from engine.media.face import Face, detect_faces
+from engine.media.face import Face, detect_faces, face_problems
 from engine.media.image import crop_to_face, load_portrait, render_size
 from engine.plan import Geometry
 from engine.preview.lips import LipPose
@@ -47,7 +47,7 @@ class PreviewRenderer(Renderer):
         cv2.setNumThreads(1)
 
     def prepare(self, inputs: Inputs) -> PreviewFeatures:
-        """Find the face and make the photo ready. Raises PortraitError where there is none."""
+        """Find the face and make the photo ready. Raises PortraitError where no face can be used."""
         image = load_portrait(inputs.portrait)
         image, face = _framed(image, inputs)
         size = render_size(image.shape[0], image.shape[1], inputs.spec.min_resolution)
@@ -93,4 +93,6 @@ def _largest_face(image: Frame, inputs: Inputs) -> Face:
     faces = detect_faces(image)
     if not faces:
         raise PortraitError(f"portrait {inputs.portrait.name} shows no face, wanted one that looks at the camera")
+    if problems := face_problems(faces[0], (image.shape[1], image.shape[0])):
+        raise PortraitError(f"portrait {inputs.portrait.name}: {'; '.join(problems)}")
     return faces[0]

@@ -64,7 +64,7 @@ def words(chunk: ChunkView) -> str:
 
 @dataclass(frozen=True)
 class ChunkMap:
-    """Draws chunks at the width it is given. reasons: why a chunk's last attempt failed, by chunk number."""
+    """Draws chunks at the width it is given. reasons: why a chunk's last attempt failed, by chunk index."""
 
     chunks: Sequence[ChunkView]
     reasons: Mapping[int, str] = field(default_factory=dict)
@@ -93,21 +93,21 @@ class ChunkMap:
             style = STYLES[chunk.state]
             reason = self.reasons.get(chunk.index, "") if chunk.state is not UnitState.DONE else ""
             table.add_row(
-                f"chunk {chunk.index}",
+                f"chunk {chunk.index + 1}",
                 Text(bar(share, width, ascii_only=options.ascii_only), style=style),
                 Group(Text(words(chunk), style=style), *([Text(reason)] if reason else [])),
             )
         return table
 
     def _cells(self, options: ConsoleOptions) -> Table:
-        label = len(str(self.chunks[-1].index))
+        label = len(str(self.chunks[-1].index + 1))
         groups = max(1, (options.max_width - label - 2 + 1) // (GROUP + 1))
         per_row = groups * GROUP if groups < 10 else groups // 5 * 5 * GROUP
         table = Table.grid(padding=(0, 2))
         table.add_column(justify="right", no_wrap=True, style="dim")
         table.add_column(no_wrap=True)
         for start in range(0, len(self.chunks), per_row):
-            table.add_row(str(self.chunks[start].index), self._row(self.chunks[start : start + per_row], options))
+            table.add_row(str(self.chunks[start].index + 1), self._row(self.chunks[start : start + per_row], options))
         table.add_row("", _legend(options))
         return table
 

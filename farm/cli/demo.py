@@ -15,7 +15,7 @@ from farm.cli.follow import PlainLines
 from farm.cli.options import examples
 from farm.cli.screen import console, note, say_json
 from farm.cli.show import JobCard, duration
-from farm.errors import NotFoundError
+from farm.errors import NotAllowedError, NotFoundError
 
 if TYPE_CHECKING:
     from farm import Job
@@ -36,10 +36,12 @@ def demo(
 ) -> None:
     """Render the shipped lesson from start to end: Redis, storage, workers, chunks in parallel, one checked video."""
     from farm import Farm
-    from farm.local import embedded_stack
+    from farm.local import embedded_stack, standing
 
     portrait, speech = _sample(PORTRAIT), _sample(SPEECH)
     state = folder / "farm"
+    if standing(state):
+        raise NotAllowedError(f"a demo runs in {folder}: wait for its end, or name another folder with --to")
     shutil.rmtree(state, ignore_errors=True)  # each demo is a new farm
     began = time.monotonic()
     note("Starting a farm: Redis, storage, workers, sweeper, Flower ...")

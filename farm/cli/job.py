@@ -113,7 +113,7 @@ def events(job_id: JobId, as_json: Json = False, folder: Dir = None) -> None:
 def logs(
     job_id: JobId,
     chunk: Annotated[
-        int | None, typer.Option(metavar="N", min=0, show_default=False, help="Only this chunk; chunks count from 0.")
+        int | None, typer.Option(metavar="N", min=1, show_default=False, help="Only this chunk, counted from 1.")
     ] = None,
     as_json: Json = False,
     folder: Dir = None,
@@ -122,12 +122,12 @@ def logs(
     from farm import Farm
 
     with Farm.from_settings(dir=folder) as farm:
-        kept = farm.job(job_id).logs(chunk)
+        kept = farm.job(job_id).logs(None if chunk is None else chunk - 1)
     if as_json:
         say_json([{"unit": log.unit, "attempt": log.attempt, "text": log.text} for log in kept])
         return
     for log in kept:
-        unit = f"chunk {log.unit}" if log.unit.isdecimal() else log.unit
+        unit = f"chunk {int(log.unit) + 1}" if log.unit.isdecimal() else log.unit
         say(f"== {unit}, attempt {log.attempt} ==\n{log.text.rstrip()}\n")
     if not kept:
         note("No logs yet.")

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from engine.errors import InputError, MissingExtraError, UnknownRendererError
-from farm.cli import demo, doctor, job, settings, slot, stack, submit, weights
+from farm.cli import demo, doctor, job, recover, settings, slot, stack, submit, weights
 from farm.cli.options import Dir  # noqa: TC001  # Typer reads it
 from farm.cli.screen import complain
 from farm.errors import FarmError
@@ -61,7 +61,7 @@ def root(
     pass
 
 
-for command in (demo, stack, submit, doctor):
+for command in (demo, stack, submit, doctor, recover):
     command.register(app)
 for noun in (job, slot, weights, settings):
     app.add_typer(noun.app)

@@ -160,7 +160,7 @@ def slot_table(slots: Sequence[SlotView]) -> Table:
     table = _table("slot", "state", "in hand", "device", "renderers", "loads", "seen", "process")
     now = time.time()
     for slot in slots:
-        in_hand = "" if slot.job is None else f"{slot.job} chunk {slot.chunk}"
+        in_hand = "" if slot.chunk is None else f"{slot.job} chunk {slot.chunk + 1}"
         table.add_row(
             slot.name,
             Text(slot.state, style={"busy": "cyan", "idle": "green", "lost": "bold red"}.get(slot.state, "")),

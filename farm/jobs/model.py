@@ -67,7 +67,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class ChunkView:
-    """A chunk as people see it. percent: of the attempt in hand. slot: who has it or was sent it."""
+    """A chunk. index: from 0 (people are shown index + 1). percent: of the attempt in hand. slot: where it went."""
 
     index: int
     state: UnitState
@@ -78,7 +78,7 @@ class ChunkView:
 
 @dataclass(frozen=True)
 class AttemptView:
-    """One try at a unit ("plan", "stitch" or a chunk's number) and how it ended; outcome None while it runs."""
+    """One try at a unit ("plan", "stitch" or a chunk's index) and how it ended; outcome None while it runs."""
 
     unit: str
     number: int

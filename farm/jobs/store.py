@@ -7,6 +7,7 @@ Key layout and scripts are in lua/; one Redis (not a cluster) holds the books.
 from __future__ import annotations
 
 import json
+import re
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -18,13 +19,15 @@ import redis
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
-from farm.errors import BooksUnreachableError, NotAllowedError, NotFoundError
+from farm.errors import BooksError, BooksUnreachableError, NotAllowedError, NotFoundError
 from farm.jobs.model import JOB_MOVES, PLAN, UNIT_MOVES
-from farm.messages import CPU_QUEUE, PLAN_JOB, RENDER_CHUNK, STITCH_JOB, Message, TaskName
+from farm.messages import CPU_LISTS, CPU_QUEUE, PLAN_JOB, RENDER_CHUNK, STITCH_JOB, Message, TaskName
 from farm.settings import Settings, masked_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from farm.jobs.standing import Standing
 
 RING_SECONDS = 5.0
 """How long a message may stay unanswered before the sweeper rings again."""
@@ -33,6 +36,12 @@ DOUBT_SECONDS = 300.0
 FORGET_SECONDS = 3600.0
 """How long a slot that gives no sign of life is still listed, as lost."""
 SOCKET_SECONDS = 5.0
+LONGEST_MESSAGE = 2000
+AT_ONCE = 16
+"""Chunks that one script gives out: Redis serves nobody else while a script runs."""
+PASSING = re.compile(r"(?:^|[\s-])(?:OOM|READONLY|MISCONF|BUSY|MASTERDOWN|LOADING|TRYAGAIN)\b")
+"""Refusals of Redis that pass: full, failing over, loading; redis-py has classes of its own for some."""
+PASSING_KINDS = (redis.exceptions.ReadOnlyError, redis.exceptions.BusyLoadingError, redis.exceptions.OutOfMemoryError)
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,11 @@ class AttemptFailure:
     permanent: bool = False
     delay_seconds: float = 0.0
 
+    def __post_init__(self) -> None:
+        # a file name in a message may hold what is no Unicode, and a message may be a whole dump
+        plain = self.message.encode("utf-8", "replace").decode()[:LONGEST_MESSAGE]
+        object.__setattr__(self, "message", plain)
+
 
 class Recorded(StrEnum):
     """What the books made of a finished chunk."""
@@ -84,6 +98,7 @@ class Swept:
 
     expired: int
     unsent: int
+    broken: int
     due: tuple[Message, ...]
 
 
@@ -135,6 +150,10 @@ class Books:
             yield
         except (redis.ConnectionError, redis.TimeoutError) as error:
             raise BooksUnreachableError(f"Redis at {self._where} does not answer: {error}") from error
+        except redis.RedisError as error:
+            passes = PASSING.search(str(error)) or isinstance(error, PASSING_KINDS)
+            kind = BooksUnreachableError if passes else BooksError
+            raise kind(f"Redis at {self._where} refused: {error}") from error
 
     def _run(self, script: str, **arguments: Any) -> Any:
         if script not in self._scripts:
@@ -148,6 +167,15 @@ class Books:
         """A new job; or the one that the token already names. Answers (job, whether it is new)."""
         found = self._run("enter", job=job, token=token, fields=dict(fields), ring_ms=_ms(RING_SECONDS))
         return found["job"], found["created"]
+
+    def restore(self, standing: Standing, *, who: str) -> bool:
+        """Enter a job as storage tells it; False, and nothing changed, when the books know it."""
+        return bool(self._run("restore", who=who, **standing.to_dict())["restored"])
+
+    def knows(self, job: str) -> bool:
+        """Whether the books have this job."""
+        with self.reaching():
+            return bool(self.client.exists(f"farm:job:{job}"))
 
     def token_owner(self, token: str) -> str | None:
         """The job that a token names, ended or not."""
@@ -220,14 +248,17 @@ class Books:
 
     # -- slots, dispatch, sweeping
 
-    def report_slot(self, slot: str, fields: Mapping[str, Any], *, loaded: bool = False) -> None:
-        """A slot shows that it lives; `loaded` counts one more load of its renderers."""
-        values = {key: json.dumps(value) if isinstance(value, list | tuple) else value for key, value in fields.items()}
-        self._run("slot", slot=slot, fields=values, loaded=loaded)
+    def report_slot(self, slot: str, fields: Mapping[str, Any], *, loaded: bool = False, pulse: bool = False) -> None:
+        """A slot shows that it lives; `loaded` counts one more load of its renderers.
 
-    def forget_slot(self, slot: str) -> None:
-        """A slot was stopped on purpose: it is no longer listed."""
-        self._run("forget", slot=slot)
+        pulse: nothing has changed; `fields`, all of them, are for books that have forgotten the slot.
+        """
+        values = {key: json.dumps(value) if isinstance(value, list | tuple) else value for key, value in fields.items()}
+        self._run("slot", slot=slot, fields=values, loaded=loaded, pulse=pulse)
+
+    def retire_slot(self, slot: str, *, launcher: str, gone: bool) -> None:
+        """A slot is being stopped on purpose by its launcher: it drains; once `gone`, it is no longer listed."""
+        self._run("retire", slot=slot, launcher=launcher, gone=gone)
 
     def report_cpu_worker(self, worker: str) -> None:
         """A cpu worker shows that it lives."""
@@ -235,10 +266,12 @@ class Books:
 
     def dispatch(self) -> list[Message]:
         """Give waiting chunks to slots; the messages that must now be sent."""
-        return [
-            Message(RENDER_CHUNK, found["slot"], found["job"], found["chunk"], found["title"])
-            for found in self._run("dispatch")
-        ]
+        messages: list[Message] = []
+        while True:
+            found = self._run("dispatch", at_once=AT_ONCE)
+            messages += [Message(RENDER_CHUNK, row["slot"], row["job"], row["chunk"], row["title"]) for row in found]
+            if len(found) < AT_ONCE:
+                return messages
 
     def hold(self, lock: str, holder: str, for_ms: int) -> bool:
         """Take or keep a short lock; False when another holds it."""
@@ -247,23 +280,31 @@ class Books:
                 return True
             return self.client.get(lock) == holder and bool(self.client.pexpire(lock, for_ms))
 
-    def sweep(self) -> Swept:
-        """Put back what fell by the way; the plan and stitch messages that must be sent again."""
+    def sweep(self, *, lease_seconds: float = 60) -> Swept:
+        """Put back what fell by the way; the plan and stitch messages that must be sent again.
+
+        lease_seconds: what leases get once more when no sweep was possible for half as long.
+        """
         found = self._run(
             "sweep",
+            lease_ms=_ms(lease_seconds),
+            silence_ms=_ms(lease_seconds / 2),
             ring_ms=_ms(RING_SECONDS),
             doubt_ms=_ms(DOUBT_SECONDS),
             forget_ms=_ms(FORGET_SECONDS),
-            queue=CPU_QUEUE,
+            queue_lists=CPU_LISTS,
         )
-        due = tuple(cpu_message(entry["job"], entry["unit"], entry["name"]) for entry in found["due"] or ())
-        return Swept(found["expired"], found["unsent"], due)
+        due = tuple(
+            cpu_message(entry["job"], entry["unit"], entry["name"], priority=int(entry["priority"]))
+            for entry in found["due"] or ()
+        )
+        return Swept(found["expired"], found["unsent"], found["broken"], due)
 
 
-def cpu_message(job: str, unit: str, name: str) -> Message:
-    """The message that asks for a job's plan or stitch."""
+def cpu_message(job: str, unit: str, name: str, *, priority: int) -> Message:
+    """The message that asks for a job's plan, by the job's priority, or for its stitch, which goes before all plans."""
     task: TaskName = PLAN_JOB if unit == PLAN else STITCH_JOB
-    return Message(task, CPU_QUEUE, job, None, f"{name}, {unit}")
+    return Message(task, CPU_QUEUE, job, None, f"{name}, {unit}", priority if unit == PLAN else 0)
 
 
 def _ms(seconds: float) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 
 from farm.errors import NotFoundError
@@ -18,16 +19,29 @@ from farm.jobs.model import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from farm.jobs.store import Books
 
+PAGE = 500
+"""Jobs that are read in one go."""
 PLANNED_SHARE, RENDERED_SHARE = 0.02, 0.95
 """Shares of a job's progress that lie before rendering begins and before stitching begins."""
 
 
-def job_ids(books: Books, *, newest: int | None = None) -> list[str]:
-    """Job ids, newest first."""
-    with books.reaching():
-        return cast("list[str]", books.client.zrevrange("farm:jobs", 0, -1 if newest is None else newest - 1))
+def job_ids(books: Books, *, owner: str | None = None, state: str | None = None) -> Iterator[str]:
+    """Job ids, newest first, read a page at a time."""
+    for start in count(0, PAGE):
+        with books.reaching(), books.client.pipeline(transaction=False) as pipe:
+            page = cast("list[str]", books.client.zrevrange("farm:jobs", start, start + PAGE - 1))
+            for job in page:
+                pipe.hmget(f"farm:job:{job}", "owner", "state")
+            facts = pipe.execute()
+        for job, (of_owner, of_state) in zip(page, facts, strict=True):
+            if owner in {None, of_owner} and state in {None, of_state}:
+                yield job
+        if len(page) < PAGE:
+            return
 
 
 def job_fields(books: Books, job: str) -> dict[str, str]:

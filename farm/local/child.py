@@ -6,6 +6,7 @@ import itertools
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,8 +53,11 @@ class Child:
         return self.process.poll()
 
     def ask_to_end(self) -> None:
-        if self.process.stdin and not self.process.stdin.closed:
-            self.process.stdin.close()
+        asked = self.process.stdin
+        if asked and not asked.closed:
+            with suppress(BrokenPipeError):  # it has ended by itself
+                asked.write(b".")
+            asked.close()
 
     def end(self) -> None:
         """Ask it to end and wait until it has."""
@@ -96,6 +100,7 @@ def start_child(command: Command) -> Child:
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(TETHER), str(command.grace), str(command.lock), *command.arguments],
             stdin=subprocess.PIPE,
+            bufsize=0,
             stdout=output,
             stderr=subprocess.STDOUT,
             env=dict(command.environ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from engine.errors import MissingExtraError
 from farm.errors import FarmError
 from farm.local.child import Child, Command
 from farm.local.ports import LOOPBACK
+from farm.local.programs import rclone_program, redis_program
 from farm.local.servers import RedisServer, S3Server, new_secret, start_redis, start_s3
 from farm.local.state import Service
 from farm.settings import Settings, environment_key, masked_url
@@ -146,8 +148,8 @@ def flower_service(settings: Settings) -> Service:
 
 
 def require_extra() -> None:
-    """Raise MissingExtraError where Flower is not installed; the servers say so themselves."""
-    from importlib.util import find_spec
-
+    """Raise MissingExtraError where what the stack is made of is not installed."""
     if find_spec("flower") is None:
         raise MissingExtraError("farm up", "local")
+    redis_program()
+    rclone_program()

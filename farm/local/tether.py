@@ -2,9 +2,10 @@
 
     python -I -S tether.py GRACE_SECONDS LOCK_FILE COMMAND...
 
-The asker holds the other end of stdin. When that closes (it ended, however it ended), or on SIGTERM, the command gets
-SIGTERM and, after the grace, SIGKILL; whatever it leaves behind is killed too. The lock is held for as long as any of
-this lives, and waited for first: the command never runs beside a former one that is still ending. A file of its own,
+The asker holds the other end of stdin. On a byte there, or on SIGTERM, the command gets SIGTERM and, after the grace,
+SIGKILL; whatever it leaves behind is killed too. The same when stdin closes without a byte (the asker was killed), but
+soon: the servers to which the command would say its last words are ending as well. The lock is held for as long as any
+of this lives, and waited for first: the command never runs beside a former one that is still ending. A file of its own,
 standard library only, so that it starts in a few hundredths of a second. Exits as the command did (128 + signal, as
 shells do).
 """
@@ -24,6 +25,7 @@ PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 NOT_STARTED = 127
 LOCK_POLL_SECONDS = 0.05
+ORPHANED_GRACE_SECONDS = 5.0
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -95,7 +97,8 @@ def watch(pid: int, grace: float, woken: int) -> int:
             deadline = None
         elif deadline is None and (0 in readable or set(signals) - {signal.SIGCHLD}):
             os.kill(pid, signal.SIGTERM)
-            deadline = time.monotonic() + grace
+            orphaned = 0 in readable and os.read(0, 1) == b""
+            deadline = time.monotonic() + (min(grace, ORPHANED_GRACE_SECONDS) if orphaned else grace)
             asker = []  # from here on it is always readable
     return status
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import IncompleteReadError, ReadTimeoutError, ResponseStreamingError
 
-from farm.errors import StorageError
+from farm.errors import CorruptObjectError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,7 +91,7 @@ class Stream:
         else:
             answer = self._client.get_object(Bucket=self._address.bucket, Key=self._address.key)
         if self._answer and answer["ETag"] != self._answer["ETag"]:
-            raise StorageError(f"{self._address} was overwritten while it was read")
+            raise CorruptObjectError(f"{self._address} was overwritten while it was read")
         self._answer = self._answer or answer
         return answer["Body"]
 
@@ -115,7 +115,7 @@ def checked(stream: Stream, address: Address, promised: Digest | None) -> Iterat
         yield block
     wanted = promised or stream.digest
     if wanted and (found := running[wanted.algorithm].hexdigest()) != wanted.value:
-        raise StorageError(f"{address} is corrupt: its {wanted.algorithm} is {found}, wanted {wanted.value}")
+        raise CorruptObjectError(f"{address} is corrupt: its {wanted.algorithm} is {found}, wanted {wanted.value}")
 
 
 def _md5() -> Any:

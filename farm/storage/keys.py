@@ -3,7 +3,7 @@
     assets/<sha256>                                 inputs, by content
     jobs/<id>/job.json plan.json                    what was asked, how it was cut
     jobs/<id>/speech.pcm speech.m4a                 16 kHz mono s16, read by range; the AAC that the result carries
-    jobs/<id>/cancel.json pause.json priority.json  decisions
+    jobs/<id>/cancel.json pause.json priority.json  what people decided, while it holds
     jobs/<id>/segments/<chunk>/<attempt>/           body.mp4, head.mkv, tail.mkv; segment.json last: it is the commit
     jobs/<id>/results/<version>/                    video.mp4; report.json last
     jobs/<id>/logs/<unit>/<attempt>.log             unit: "plan", "stitch" or a chunk's number
@@ -14,6 +14,7 @@ Parts of a key are checked where the key is made, so that no name from outside c
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Literal
 
 from farm.errors import NotFoundError
@@ -31,6 +32,39 @@ _JOB = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-z]{6}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ATTEMPT = re.compile(r"[0-9]{1,9}-[0-9a-z]{1,32}")
 _UNIT = re.compile(r"plan|stitch|[0-9]{1,9}")
+_IN_JOB = re.compile(
+    rf"{JOBS}(?P<job>{_JOB.pattern})/"
+    rf"(segments/(?P<chunk>[0-9]{{1,9}})/(?P<attempt>{_ATTEMPT.pattern})/"
+    r"|results/(?P<version>[0-9]{1,9})/"
+    rf"|logs/(?P<unit>{_UNIT.pattern})/(?=(?P<logged>{_ATTEMPT.pattern})\.log$))?"
+    r"(?P<file>[^/]+)"
+)
+
+
+@dataclass(frozen=True)
+class JobObject:
+    """What a key below jobs/ names. unit, attempt: of a segment or a log; version: of a result; file: the last part."""
+
+    job: str
+    file: str
+    unit: str | None = None
+    attempt: str | None = None
+    version: int | None = None
+
+
+def job_object(key: str) -> JobObject | None:
+    """A key read backwards; None for one that is not made here."""
+    found = _IN_JOB.fullmatch(key)
+    if found is None:
+        return None
+    version = found["version"]
+    return JobObject(
+        found["job"],
+        found["file"],
+        found["chunk"] or found["unit"],
+        found["attempt"] or found["logged"],
+        int(version) if version is not None else None,
+    )
 
 
 def asset(sha256: str) -> str:

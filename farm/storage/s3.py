@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from botocore.exceptions import ClientError
 
-from farm.errors import NotFoundError, StorageError
+from farm.errors import CorruptObjectError, NotFoundError, StorageError
 from farm.settings import Settings, masked_url
 from farm.storage import keys
 from farm.storage.connect import Patience, connect
@@ -143,7 +143,7 @@ class Storage:
         try:
             return json.loads(data)
         except ValueError as error:
-            raise StorageError(f"{self.address(key)} is corrupt, wanted JSON: {error}") from error
+            raise CorruptObjectError(f"{self.address(key)} is corrupt, wanted JSON: {error}") from error
 
     def get_file(self, key: str, path: Path, *, on_progress: OnProgress | None = None) -> None:
         """Download to `path`, which appears whole and checked or not at all."""

@@ -7,7 +7,7 @@ import secrets
 import signal
 import threading
 
-from farm.errors import BooksUnreachableError
+from farm.errors import FarmError
 from farm.jobs.store import Books
 from farm.logs import log_to_stderr
 from farm.messages import Bell
@@ -21,9 +21,10 @@ LOCK = "farm:sweeper"
 class Sweeper:
     """One look at a time: leases that ran out, messages nobody took, outbox entries that stayed."""
 
-    def __init__(self, books: Books, bell: Bell, *, sweep_seconds: float) -> None:
+    def __init__(self, books: Books, bell: Bell, *, sweep_seconds: float, lease_seconds: float) -> None:
         self._books = books
         self._bell = bell
+        self._lease_seconds = lease_seconds
         self._lock_ms = round(sweep_seconds * 5000)
         self._name = secrets.token_hex(8)
 
@@ -31,20 +32,29 @@ class Sweeper:
         """Sweep once; False when another sweeper is at work."""
         if not self._books.hold(LOCK, self._name, self._lock_ms):
             return False
-        swept = self._books.sweep()
+        swept = self._books.sweep(lease_seconds=self._lease_seconds)
         if swept.expired or swept.unsent:
             log.info("%d leases ran out, %d chunks sent in vain", swept.expired, swept.unsent)
+        if swept.broken:
+            log.error(
+                "%d entries of the books could not be dealt with and were dropped, Redis' log names them", swept.broken
+            )
         self._bell.ring([*swept.due, *self._books.dispatch()])
         return True
 
 
 def run(settings: Settings, over: threading.Event) -> None:
     """Sweep until `over` is set."""
-    sweeper = Sweeper(Books.connect(settings), Bell(settings), sweep_seconds=settings.sweep_seconds)
+    sweeper = Sweeper(
+        Books.connect(settings),
+        Bell(settings),
+        sweep_seconds=settings.sweep_seconds,
+        lease_seconds=settings.lease_seconds,
+    )
     while not over.wait(settings.sweep_seconds):
         try:
             sweeper.look()
-        except BooksUnreachableError as error:
+        except FarmError as error:
             log.warning("no look: %s", error)
 
 

@@ -43,6 +43,8 @@ def slot_report(books: Books, name: str, *, ttl_ms: int) -> None:
             "renderers": ["preview"],
             "state": "ready",
             "pid": 1,
+            "process": "p1",
+            "launcher": "l1",
             "ttl_ms": ttl_ms,
             "load_seconds": 0.1,
         },

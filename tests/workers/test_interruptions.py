@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from farm import Farm, Settings
 from farm.local.servers import redis_server
-from tests.conftest import PORTRAIT, running, wait_until
+from tests.conftest import PORTRAIT, Workers, environment_of, running, wait_until
 from tests.workers.conftest import tone
 
 if TYPE_CHECKING:
@@ -99,3 +100,23 @@ def test_messages_that_the_broker_lost_are_sent_again(scene: Scene) -> None:
         farm.books.client.zadd("farm:outbox", {f"plan/{job.id}": 0})
         with scene.running(farm):
             assert job.wait(60).state == "done"
+
+
+def test_workers_that_start_before_redis_does_get_to_work_when_it_is_there(scene: Scene) -> None:
+    with Farm(scene.settings) as farm:
+        workers = Workers(scene.settings, environment_of(scene.settings, FARM_TEST_GATE=str(scene.gate)))
+        workers.start("slots")
+        try:
+            wait_until(lambda: workers_are_up(workers), what="worker processes")
+            with scene.redis():
+                wait_until(
+                    lambda: [slot.state for slot in farm.slots()] == ["idle"] * 2, seconds=60, what="slots ready"
+                )
+        finally:
+            workers.stop()
+
+
+def workers_are_up(workers: Workers) -> bool:
+    """Both slots' Celery processes are there and have had time to import what they need."""
+    children = psutil.Process(workers.processes["slots"].pid).children()
+    return len(children) == 2 and all(child.cpu_times().user > 0.5 for child in children)

@@ -1,17 +1,29 @@
 -- A worker asks for a unit; the answer is a new attempt or the reason why there is nothing to do.
-local key = job_key(arg.job)
+local key, unit = job_key(arg.job), arg.unit
+redis.call('HDEL', slot_key(arg.slot), 'deaf')  -- it listens
 local state, paused = get(key, 'state', 'paused')
 if not state then return answer({refused = 'no such job'}) end
-local unit = arg.unit
+if is_chunk(unit) then
+  local number, chunks = tonumber(unit), tonumber(get(key, 'chunks') or 0)
+  if not number or tostring(number) ~= unit or number % 1 ~= 0 or number < 0 or number >= chunks then
+    return answer({refused = 'no such chunk'})
+  end
+end
 local where = unit_state(arg.job, unit)
 if ended(state) then
   if where == 'sent' then move_unit(arg.job, unit, 'waiting') end
   return answer({refused = 'job is ' .. state})
 end
 if where == 'done' or where == 'failed' then return answer({refused = 'unit is ' .. where}) end
-if where == 'rendering' then return answer({refused = 'unit is leased'}) end
+if where == 'rendering' then
+  local suffix, slot, number = get(unit_key(arg.job, unit), 'suffix', 'slot', 'attempt')
+  -- asked again after a lost answer: it is this worker's already
+  if suffix == arg.suffix and slot == arg.slot then return answer({attempt = tonumber(number)}) end
+  return answer({refused = 'unit is leased'})
+end
 if paused == '1' or get(slot_key(arg.slot), 'state') == 'draining' then
   if where == 'sent' then move_unit(arg.job, unit, 'waiting') end
+  redis.call('HDEL', unit_key(arg.job, unit), 'rung')
   return answer({refused = paused == '1' and 'job is paused' or 'slot is draining'})
 end
 if where == 'sent' and get(unit_key(arg.job, unit), 'slot') ~= arg.slot then
@@ -22,6 +34,7 @@ if is_chunk(unit) and state ~= 'queued' and state ~= 'rendering' then return ans
 
 move_unit(arg.job, unit, 'rendering')
 local number = redis.call('HINCRBY', unit_key(arg.job, unit), 'attempt', 1)
+redis.call('HDEL', unit_key(arg.job, unit), 'rung')
 redis.call('HSET', unit_key(arg.job, unit), 'suffix', arg.suffix, 'slot', arg.slot, 'started', now, 'percent', 0)
 redis.call('ZADD', LEASES, now + arg.lease_ms, pair(arg.job, unit))
 if redis.call('EXISTS', slot_key(arg.slot)) == 1 then
@@ -30,7 +43,6 @@ if redis.call('EXISTS', slot_key(arg.slot)) == 1 then
   if idle_since then redis.call('HSET', slot_key(arg.slot), 'last_gap', now - idle_since) end
 end
 redis.call('HSETNX', key, 'started', now)
-local what = is_chunk(unit) and ('chunk ' .. unit) or unit
-event(arg.job, 'attempt started', arg.slot, 'attempt ' .. number .. ' at ' .. what)
+event(arg.job, 'attempt started', arg.slot, 'attempt ' .. number .. ' at ' .. in_words(unit))
 if is_chunk(unit) and state == 'queued' then move_job(arg.job, 'rendering', arg.slot) end
 return answer({attempt = number})

@@ -3,12 +3,6 @@ local key = job_key(arg.job)
 local state = get(key, 'state')
 if not state then return answer({refused = 'no such job'}) end
 
-local function waiting_chunks(action)
-  for i = 0, tonumber(get(key, 'chunks') or 0) - 1 do action(tostring(i), unit_state(arg.job, tostring(i))) end
-end
-
-local function unsend(chunk, where) if where == 'sent' then move_unit(arg.job, chunk, 'waiting') end end
-
 local function retry()
   redis.call('HDEL', key, 'error_code', 'error_message', 'ended')
   local units = {'plan', 'stitch'}
@@ -17,7 +11,7 @@ local function retry()
     local where = unit_state(arg.job, unit)
     if where == 'rendering' then end_attempt(arg.job, unit, {outcome = 'lost', message = 'job was retried', burn = false}) end
     if where == 'failed' then move_unit(arg.job, unit, 'waiting') end
-    if where ~= 'done' then redis.call('HDEL', unit_key(arg.job, unit), 'burnt') end
+    if where ~= 'done' then redis.call('HDEL', unit_key(arg.job, unit), 'burnt', 'outages', 'rung') end
   end
   local to = 'planning'
   if unit_state(arg.job, 'plan') == 'done' then
@@ -25,18 +19,23 @@ local function retry()
   end
   if to ~= 'queued' then redis.call('ZADD', OUTBOX, now, (to == 'planning' and 'plan/' or 'stitch/') .. arg.job) end
   move_job(arg.job, to, arg.who, 'retried')
-  redis.call('SETNX', 'farm:token:' .. get(key, 'token'), arg.job)
+  redis.call('SET', 'farm:token:' .. get(key, 'token'), arg.job)
 end
 
 if arg.what == 'cancel' then
   if state == 'cancelled' then return answer({ok = true}) end
   if ended(state) then return answer({refused = 'job is ' .. state}) end
-  waiting_chunks(unsend)
+  take_back(arg.job)
   redis.call('ZREM', OUTBOX, 'plan/' .. arg.job, 'stitch/' .. arg.job)
   redis.call('HSET', key, 'error_code', 'cancelled', 'error_message', 'cancelled by ' .. arg.who)
   move_job(arg.job, 'cancelled', arg.who)
 elseif arg.what == 'retry' then
   if state ~= 'failed' and state ~= 'cancelled' then return answer({refused = 'job is ' .. state}) end
+  local other = redis.call('GET', 'farm:token:' .. get(key, 'token'))
+  local state_of_other = other and other ~= arg.job and get(job_key(other), 'state')
+  if state_of_other and state_of_other ~= 'failed' and state_of_other ~= 'cancelled' then
+    return answer({refused = 'it was submitted again as ' .. other})
+  end
   retry()
 else
   if ended(state) then return answer({refused = 'job is ' .. state}) end
@@ -50,7 +49,7 @@ else
   else
     redis.call('HSET', key, 'paused', arg.what == 'pause' and '1' or '0')
   end
-  waiting_chunks(unsend)
+  take_back(arg.job)
   place_in_line(arg.job)
   event(arg.job, arg.what, arg.who, arg.value and tostring(arg.value) or '')
 end

@@ -9,13 +9,15 @@ end
 
 local function renderers_of(slot) return cjson.decode(get(slot_key(slot), 'renderers')) end
 
-local function oldest_job(renderer, priority)
+local function fairest_job(renderers, priority)
   local best, best_share, best_age
-  for _, owner in ipairs(redis.call('SMEMBERS', owners_key(renderer, priority))) do
-    local head = redis.call('ZRANGE', runnable_key(renderer, priority, owner), 0, 0, 'WITHSCORES')
-    local share, age = tonumber(redis.call('HGET', IN_HAND, owner) or 0), tonumber(head[2])
-    if not best or share < best_share or (share == best_share and age < best_age) then
-      best, best_share, best_age = head[1], share, age
+  for _, renderer in ipairs(renderers) do
+    for _, owner in ipairs(redis.call('SMEMBERS', owners_key(renderer, priority))) do
+      local head = redis.call('ZRANGE', runnable_key(renderer, priority, owner), 0, 0, 'WITHSCORES')
+      local share, age = tonumber(redis.call('HGET', IN_HAND, owner) or 0), tonumber(head[2])
+      if not best or share < best_share or (share == best_share and age < best_age) then
+        best, best_share, best_age = head[1], share, age
+      end
     end
   end
   return best
@@ -23,10 +25,8 @@ end
 
 local function pick(renderers)
   for priority = 0, 9 do
-    for _, renderer in ipairs(renderers) do
-      local job = oldest_job(renderer, priority)
-      if job then return job, redis.call('ZRANGE', waiting_key(job), 0, 0)[1] end
-    end
+    local job = fairest_job(renderers, priority)
+    if job then return job, redis.call('ZRANGE', waiting_key(job), 0, 0)[1] end
   end
 end
 
@@ -62,11 +62,12 @@ end
 
 local idle, busy = {}, {}
 for _, slot in ipairs(redis.call('ZRANGE', SLOTS, 0, -1)) do
-  local state, holds, next = get(slot_key(slot), 'state', 'holds', 'next')
-  if state == 'ready' and not next and alive(slot) then table.insert(holds and busy or idle, slot) end
+  local state, holds, next, deaf = get(slot_key(slot), 'state', 'holds', 'next', 'deaf')
+  if state == 'ready' and not next and not deaf and alive(slot) then table.insert(holds and busy or idle, slot) end
 end
 for _, slots in ipairs({idle, busy}) do
   for _, slot in ipairs(slots) do
+    if #messages == arg.at_once then break end
     local job, chunk = pick(renderers_of(slot))
     if not job and slots == idle then job, chunk = steal(slot) end
     if job then send(slot, job, chunk) end

@@ -1,6 +1,7 @@
 -- A new job, unless its token already names one that is not failed or cancelled.
 local token_key = 'farm:token:' .. arg.token
 local known = redis.call('GET', token_key)
+if known == arg.job then return answer({job = known, created = true}) end  -- asked again after a lost answer
 if known then
   local state = get(job_key(known), 'state')
   if state and state ~= 'failed' and state ~= 'cancelled' then return answer({job = known, created = false}) end

@@ -8,6 +8,7 @@ local arg = cjson.decode(ARGV[1])
 
 local LEASES, SENT, LATER, OUTBOX, SLOTS = 'farm:leases', 'farm:sent', 'farm:later', 'farm:outbox', 'farm:slots'
 local IN_HAND = 'farm:inhand'
+local LONGEST_DELAY_MS = 300000
 
 local function job_key(job) return 'farm:job:' .. job end
 local function unit_key(job, unit) return 'farm:job:' .. job .. ':u:' .. unit end
@@ -30,6 +31,10 @@ local function event(job, what, who, detail)
 end
 
 local function is_chunk(unit) return unit ~= 'plan' and unit ~= 'stitch' end
+-- People count chunks from 1.
+local function in_words(unit)
+  return is_chunk(unit) and string.format('chunk %d', unit + 1) or unit
+end
 local function ended(state) return state == 'done' or state == 'failed' or state == 'cancelled' end
 
 -- Jobs with waiting chunks, by renderer, priority and owner; within an owner by age.
@@ -97,6 +102,11 @@ local function free_slot(slot, job, unit)
   end
 end
 
+local function forget_slot(slot)
+  redis.call('DEL', slot_key(slot), 'slot.' .. slot, '_kombu.binding.slot.' .. slot)
+  redis.call('ZREM', SLOTS, slot)
+end
+
 -- The end of an attempt, in the job's record of attempts.
 local function close_attempt(job, unit, outcome, reason)
   local number, slot, started = get(unit_key(job, unit), 'attempt', 'slot', 'started')
@@ -112,7 +122,15 @@ local function is_current(job, unit, attempt)
   return number ~= nil and number .. '-' .. suffix == attempt
 end
 
+-- Chunks that were sent but not taken go back in line.
+local function take_back(job)
+  for i = 0, tonumber(get(job_key(job), 'chunks') or 0) - 1 do
+    if unit_state(job, tostring(i)) == 'sent' then move_unit(job, tostring(i), 'waiting') end
+  end
+end
+
 local function fail_job(job, who, code, message)
+  take_back(job)
   redis.call('HSET', job_key(job), 'error_code', code, 'error_message', message)
   redis.call('ZREM', OUTBOX, 'plan/' .. job, 'stitch/' .. job)
   move_job(job, 'failed', who, message)
@@ -124,21 +142,29 @@ local function end_attempt(job, unit, failure)
   local key = unit_key(job, unit)
   local number, slot = get(key, 'attempt', 'slot')
   event(job, 'attempt ' .. (failure.outcome or 'failed'), slot or '',
-    'attempt ' .. number .. ' at ' .. (is_chunk(unit) and 'chunk ' .. unit or unit) .. ': ' .. failure.message)
+    'attempt ' .. number .. ' at ' .. in_words(unit) .. ': ' .. failure.message)
   local burnt = tonumber(get(key, 'burnt') or 0)
-  if failure.burn then burnt = redis.call('HINCRBY', key, 'burnt', 1) end
+  if failure.burn then
+    burnt = redis.call('HINCRBY', key, 'burnt', 1)
+    redis.call('HDEL', key, 'outages')
+  end
   redis.call('HSET', key, 'percent', 0)
   local over = failure.permanent or burnt >= tonumber(get(job_key(job), 'max_attempts'))
   if over and not ended(get(job_key(job), 'state')) then
     move_unit(job, unit, 'failed')
-    local what = is_chunk(unit) and ('chunk ' .. unit) or unit
     local message = failure.message
-    if not failure.permanent then message = what .. ' failed ' .. burnt .. ' times, at last: ' .. message end
+    if not failure.permanent then message = in_words(unit) .. ' failed ' .. burnt .. ' times, at last: ' .. message end
     fail_job(job, slot or '', failure.code, message)
     return
   end
   move_unit(job, unit, 'waiting')
-  local delay = failure.delay_ms or 0
+  local delay = 0
+  if failure.delay_ms and failure.delay_ms > 0 then
+    -- the longer an outage lasts, the less often it is tried again
+    local outages = redis.call('HINCRBY', key, 'outages', 1)
+    delay = math.min(failure.delay_ms * 2 ^ (outages - 1), LONGEST_DELAY_MS)
+  end
+  redis.call('HDEL', key, 'rung')
   if not is_chunk(unit) then
     if not ended(get(job_key(job), 'state')) then redis.call('ZADD', OUTBOX, now + delay, unit .. '/' .. job) end
   elseif delay > 0 then

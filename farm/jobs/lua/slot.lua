@@ -1,7 +1,13 @@
 -- A slot reports. A new process under an old name means that the old one is dead: what it held is lost at once.
 local key = slot_key(arg.slot)
-local pid, holds = get(key, 'pid', 'holds')
-if arg.fields.pid and pid and pid ~= tostring(arg.fields.pid) and holds then
+local process, holds = get(key, 'process', 'holds')
+-- Emptied books know a slot again only by all its facts; those of a pulse count only then, they may be old.
+if not process and not arg.fields.process then return answer({ok = true}) end
+if process and arg.pulse then
+  redis.call('ZADD', SLOTS, now, arg.slot)
+  return answer({ok = true})
+end
+if arg.fields.process and process and process ~= arg.fields.process and holds then
   local job, unit = split(holds)
   if unit_state(job, unit) == 'rendering' and get(unit_key(job, unit), 'slot') == arg.slot then
     end_attempt(job, unit, {

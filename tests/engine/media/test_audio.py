@@ -85,13 +85,18 @@ def test_the_result_carries_the_speech_at_its_own_rate_or_the_next_that_aac_has(
     assert inspect_speech(m4a).rate == carried
 
 
-@pytest.mark.parametrize("samples", [1, 2, 500, 1023, 1024, 1025, 2049, 4096])
-def test_the_shortest_speeches_keep_all_their_samples(tmp_path: Path, samples: int) -> None:
+@pytest.mark.parametrize("channels", [1, 2, 6])
+@pytest.mark.parametrize("rate", [8_000, 37_800, 44_100, 96_000])
+@pytest.mark.parametrize("samples", [1, 2, 257, 1024, 2049])
+def test_the_shortest_speeches_keep_all_their_samples(tmp_path: Path, samples: int, rate: int, channels: int) -> None:
     sound = np.full(samples, 0.25, np.float32)
-    info, pcm, m4a = decoded(write_sound(tmp_path / "speech.wav", sound, rate=44_100, codec="pcm_s16le"))
+    source = write_sound(tmp_path / "speech.wav", sound, rate=rate, codec="pcm_s16le", channels=channels)
+    info, pcm, m4a = decoded(source)
     assert info.samples == samples
-    assert PcmSpeech(pcm).samples == math.floor(samples * 16_000 / 44_100 + 0.5)
-    assert samples <= inspect_speech(m4a).samples < samples + 1024
+    assert PcmSpeech(pcm).samples == math.floor(samples * 16_000 / rate + 0.5)
+    carried = inspect_speech(m4a)
+    wanted = math.floor(samples * carried.rate / rate + 0.5)
+    assert wanted <= carried.samples < wanted + 1024
 
 
 def test_an_mp3_with_tags_counts_neither_tags_nor_priming(tmp_path: Path) -> None:

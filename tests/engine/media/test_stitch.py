@@ -226,6 +226,17 @@ def test_an_end_that_is_not_what_was_rendered_is_refused(lesson: Lesson, tmp_pat
         stitched(lesson, [first, disagreeing, third], tmp_path / "video.mp4")
 
 
+@pytest.mark.parametrize("part", ["body", "tail"])
+def test_a_damaged_segment_file_is_named(lesson: Lesson, tmp_path: Path, part: str) -> None:
+    first, *rest = lesson.segments
+    torn = tmp_path / "torn.mkv"
+    torn.write_bytes(getattr(first.files, part).read_bytes()[:40])
+    changed: dict[str, Any] = {part: torn}
+    wrong = replace(first, files=replace(first.files, **changed))
+    with pytest.raises(RenderError, match=r"torn\.mkv"):
+        stitched(lesson, [wrong, *rest], tmp_path / "video.mp4")
+
+
 def test_a_body_of_the_wrong_length_is_refused(lesson: Lesson, tmp_path: Path) -> None:
     first, second, third = lesson.segments
     short = write_segments(

@@ -61,7 +61,7 @@ def test_the_open_smile_is_found(taken, photo: NDArray[np.uint8]) -> None:  # ty
         (LOWER_LIP, (0, found.mouth.lower)),
     ):
         assert place(found.mouth, *at) - moved == pytest.approx(expected, abs=3)
-    for expected, eye in ((LEFT_EYE, found.left_eye), (RIGHT_EYE, found.right_eye)):
+    for expected, eye in zip((LEFT_EYE, RIGHT_EYE), (eye.slit for eye in found.eyes), strict=True):
         assert place(eye, 0, (eye.upper + eye.lower) / 2) - moved == pytest.approx(expected, abs=3)
         assert eye.upper < -0.15 < 0.1 < eye.lower
 

@@ -243,7 +243,7 @@ def test_a_blink_hides_the_eyes() -> None:
     seed, shut = 0, next(frame for frame in range(200) if blink(0, frame) == 1.0)
     frames = rendered(job(np.zeros((shut + 1) * 640, np.int16), spec=replace(CLOSE_UP, seed=seed)))
     features = PreviewRenderer().prepare(job(SILENCE))
-    x, y = (round(value) for value in features.puppet.anatomy.left_eye.axes.centre)
+    x, y = (round(value) for value in features.puppet.anatomy.eyes[0].slit.axes.centre)
     pupil = [frame[y - 3 : y + 4, x - 3 : x + 4].mean() for frame in (frames[0], frames[shut])]
     assert pupil[1] > 1.4 * pupil[0]
 
@@ -252,6 +252,13 @@ def test_a_photo_without_a_face_is_refused(tmp_path: Path) -> None:
     Image.new("RGB", (200, 200), (120, 160, 200)).save(tmp_path / "sky.png")
     with pytest.raises(PortraitError, match=r"sky\.png shows no face"):
         PreviewRenderer().prepare(job(SILENCE, portrait=tmp_path / "sky.png"))
+
+
+def test_a_face_that_cannot_be_used_is_refused_in_plain_words(tmp_path: Path) -> None:
+    with Image.open(PORTRAIT) as portrait:
+        portrait.crop((115, 0, 288, 288)).save(tmp_path / "cut.png")
+    with pytest.raises(PortraitError, match=r"cut\.png: the face is cut off: \d+% of it lies beyond the left border"):
+        PreviewRenderer().prepare(job(SILENCE, portrait=tmp_path / "cut.png"))
 
 
 def test_lips_that_are_shut_in_the_photo_open_too(tmp_path: Path) -> None:

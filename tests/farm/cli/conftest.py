@@ -126,7 +126,18 @@ class Hand:
 
     def slot(self, name: str, *, renderers: tuple[str, ...] = ("preview",)) -> None:
         fields = {"host": "here", "device": "cpu", "visible_devices": "", "renderers": renderers}
-        self.books.report_slot(name, {**fields, "state": "ready", "pid": 7, "ttl_ms": 60_000, "load_seconds": 0.1})
+        self.books.report_slot(
+            name,
+            {
+                **fields,
+                "state": "ready",
+                "pid": 7,
+                "process": "p7",
+                "launcher": "l7",
+                "ttl_ms": 60_000,
+                "load_seconds": 0.1,
+            },
+        )
 
 
 @pytest.fixture

@@ -157,8 +157,8 @@ def test_logs_are_read_whole_or_a_chunk_at_a_time(cli: Cli, hand: Hand) -> None:
     hand.storage.put_bytes(keys.log(job, 0, "2-abcdef"), b"rendered\n")
     everything = cli("job", "logs", job).out
     assert everything.index("cut into 3") < everything.index("out of memory") < everything.index("rendered")
-    assert "== chunk 0, attempt 2 ==" in everything
-    one = cli("job", "logs", job, "--chunk", "0", "--json").json
+    assert "== chunk 1, attempt 2 ==" in everything
+    one = cli("job", "logs", job, "--chunk", "1", "--json").json
     assert [(log["unit"], log["attempt"], log["text"]) for log in one] == [
         ("0", 1, "out of memory\n"),
         ("0", 2, "rendered\n"),

@@ -189,7 +189,7 @@ def test_tab_is_silent_when_the_farm_cannot_be_reached(farm_process: Start) -> N
 
 
 def test_completion_is_installed_for_the_shell(tmp_path: Path, environ: dict[str, str]) -> None:
-    farm = f'{sys.executable} -c "from farm.cli.main import main; main()" --install-completion; true'
+    farm = f'"{sys.executable}" -c "from farm.cli.main import main; main()" --install-completion; true'
     command = ["bash", "--norc", "-c", farm]
     subprocess.run(command, env={**environ, "HOME": str(tmp_path)}, check=True, capture_output=True)
     assert "_FARM_COMPLETE" in (tmp_path / ".bash_completions" / "farm.sh").read_text()

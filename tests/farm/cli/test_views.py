@@ -84,13 +84,13 @@ def test_rows_of_a_map_start_with_the_number_of_their_first_chunk() -> None:
     rows = [line for line in drawn(ChunkMap(chunks(500)), width=80).splitlines() if line[:3].strip().isdecimal()]
     first = [int(line.split()[0]) for line in rows]
     cells = [sum(map(len, line.split()[1:])) for line in rows]
-    assert first == [sum(cells[:row]) for row in range(len(rows))]
+    assert first == [1 + sum(cells[:row]) for row in range(len(rows))]
     assert sum(cells) == 500
 
 
 def test_few_chunks_have_a_bar_each_with_percent_slot_and_attempt() -> None:
     lines = drawn(ChunkMap(chunks(6))).splitlines()
-    assert [line.split()[:2] for line in lines] == [["chunk", str(i)] for i in range(6)]
+    assert [line.split()[:2] for line in lines] == [["chunk", str(i)] for i in range(1, 7)]
     assert "done on gpu0" in lines[0]
     assert "rendering 40 % on gpu0" in lines[3]
     assert "rendering 7 % on gpu1, attempt 2" in lines[4]
@@ -102,7 +102,7 @@ def test_what_failed_is_listed_first_with_its_reason_under_a_large_map() -> None
     many = (*rendering, ChunkView(99, FAILED, "gpu0"))
     lines = drawn(ChunkMap(many, {99: "out of GPU memory"}), width=120).splitlines()
     listed = [line for line in lines if line.lstrip().startswith("chunk")]
-    assert "chunk 99" in listed[0]
+    assert "chunk 100" in listed[0]
     assert "out of GPU memory" in "\n".join(lines)
     assert lines[-1].startswith("... and 92 more")
 

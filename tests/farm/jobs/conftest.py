@@ -54,6 +54,8 @@ class Desk:
             "state": "ready",
             "host": "here",
             "pid": pid,
+            "process": f"p{pid}",
+            "launcher": f"l{pid}",
             "device": "cpu",
             "visible_devices": "",
             "renderers": renderers,

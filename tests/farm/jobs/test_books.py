@@ -65,7 +65,7 @@ def test_a_lease_that_runs_out_is_one_attempt_with_its_reason(desk: Desk) -> Non
     assert view.state is JobState.FAILED
     assert view.error is not None
     assert view.error.code == "lease_expired"
-    assert view.error.message.startswith("chunk 1 failed 2 times, at last: no sign of life from gpu7")
+    assert view.error.message.startswith("chunk 2 failed 2 times, at last: no sign of life from gpu7")
 
 
 def test_a_renewed_lease_does_not_run_out(desk: Desk) -> None:
@@ -75,6 +75,16 @@ def test_a_renewed_lease_does_not_run_out(desk: Desk) -> None:
     while time.monotonic() < deadline:
         assert desk.books.renew(lease, percent=10, lease_seconds=0.2) == "go on"
         assert desk.books.sweep().expired == 0
+
+
+def test_leases_get_their_time_again_after_nobody_could_renew(desk: Desk) -> None:
+    job = desk.planned()
+    desk.claim(job, 0, seconds=0.01)
+    desk.books.sweep(lease_seconds=0.4)
+    desk.books.client.set("farm:swept", 0)  # as if Redis had been away since then
+    lease = desk.claim(job, 1, seconds=0.01)
+    assert desk.books.sweep(lease_seconds=0.4).expired == 0
+    assert desk.books.renew(lease, percent=1, lease_seconds=60) == "go on"
 
 
 def test_an_outage_burns_no_attempt_and_waits_before_the_next(desk: Desk) -> None:
@@ -175,6 +185,18 @@ def test_a_draining_slot_hands_back_and_gets_nothing_more(desk: Desk) -> None:
     assert desk.sent() == {}
 
 
+def test_a_slot_that_was_stopped_is_forgotten_but_not_its_successor(desk: Desk) -> None:
+    job = desk.planned(chunks=1)
+    desk.slot("a", pid=1)
+    desk.sent()
+    desk.slot("a", pid=2)
+    desk.books.retire_slot("a", launcher="l1", gone=True)
+    assert [slot.state for slot in views.slot_views(desk.books)] == ["idle"]
+    desk.books.retire_slot("a", launcher="l2", gone=True)
+    assert views.slot_views(desk.books) == []
+    assert views.job_view(desk.books, job).chunks[0].state is UnitState.WAITING
+
+
 def test_a_stitch_that_was_not_rung_for_is_rung_for_by_the_sweeper(desk: Desk) -> None:
     job = desk.planned(chunks=1)
     desk.books.record(desk.claim(job, 0))
@@ -192,9 +214,9 @@ def test_a_stitch_that_was_not_rung_for_is_rung_for_by_the_sweeper(desk: Desk) -
 def test_a_long_queue_is_not_made_longer_by_the_sweeper(desk: Desk) -> None:
     jobs = [desk.job() for _ in range(20)]
     desk.books.client.zadd("farm:outbox", {f"plan/{job}": 0 for job in jobs})
-    desk.books.client.rpush("cpu", "a message that nobody took yet")
+    desk.books.client.rpush("cpu:5", "a message that nobody took yet")
     assert desk.books.sweep().due == ()
-    desk.books.client.delete("cpu")
+    desk.books.client.delete("cpu:5")
     desk.books.client.zadd("farm:outbox", {f"plan/{job}": 0 for job in jobs})
     assert len(desk.books.sweep().due) == 20
 
@@ -217,6 +239,99 @@ def test_a_message_that_got_lost_on_its_way_to_a_slot_is_sent_again(desk: Desk) 
     desk.books.client.zadd("farm:sent", {f"{job}/0": 0})
     assert desk.books.sweep().unsent == 1
     assert desk.sent() == {"a": (job, 0)}
+
+
+def test_a_claim_whose_answer_got_lost_is_answered_again(desk: Desk) -> None:
+    job = desk.planned()
+    first = desk.books.claim(job, "0", slot="a", suffix="s1", lease_seconds=60)
+    assert desk.books.claim(job, "0", slot="a", suffix="s1", lease_seconds=60) == first
+    assert isinstance(desk.books.claim(job, "0", slot="a", suffix="s2", lease_seconds=60), Refused)
+
+
+def test_a_job_whose_entering_was_answered_twice_is_still_new(desk: Desk) -> None:
+    job = desk.job()
+    fields = views.job_fields(desk.books, job)
+    assert desk.books.enter(job, fields["token"], fields) == (job, True)
+
+
+@pytest.mark.parametrize("unit", ["zzz", "-1", "3", "1.5", "01", "1e0", "9999999999999"])
+def test_a_message_for_a_chunk_that_is_not_there_changes_nothing(desk: Desk, unit: str) -> None:
+    job = desk.planned(chunks=3)
+    before = views.job_view(desk.books, job)
+    assert desk.books.claim(job, unit, slot="a", suffix="s", lease_seconds=60) == Refused("no such chunk")
+    assert views.job_view(desk.books, job) == before
+    assert desk.books.client.zcard("farm:leases") == 0
+
+
+def test_one_broken_entry_does_not_stop_the_sweeper(desk: Desk) -> None:
+    job = desk.planned()
+    desk.books.client.zadd("farm:leases", {"nobody/zzz": 0})
+    desk.claim(job, 0, seconds=0.01)
+    swept = wait_until(lambda: (found := desk.books.sweep()).expired and found, what="lease expired")
+    assert swept.expired == 1
+    assert desk.books.client.zscore("farm:leases", "nobody/zzz") is None
+
+
+def test_a_slot_that_lives_but_does_not_listen_gets_no_more_until_it_does(desk: Desk) -> None:
+    job = desk.planned(chunks=1)
+    desk.slot("a")
+    assert desk.sent() == {"a": (job, 0)}
+    desk.books.client.rpush("slot.a", "the message, still lying there")
+    desk.books.client.zadd("farm:sent", {f"{job}/0": 0})
+    assert desk.books.sweep().unsent == 1
+    assert desk.sent() == {}
+    desk.claim(job, 0, slot="a")
+    desk.books.fail(desk.claim(desk.job(), PLAN), AttemptFailure(code="x", message="x"))
+    other = desk.planned(chunks=1)
+    assert desk.sent() == {"a": (other, 0)}
+
+
+def test_a_long_outage_is_tried_ever_less_often(desk: Desk) -> None:
+    job = desk.planned(chunks=1)
+    delays = []
+    for _ in range(4):
+        lease = desk.claim(job, 0)
+        desk.books.fail(lease, AttemptFailure(code="u", message="away", burn=False, outcome="outage", delay_seconds=10))
+        seconds, micros = desk.books.client.time()
+        delays.append(desk.books.client.zscore("farm:later", f"{job}/0") / 1000 - seconds - micros / 1e6)
+    assert delays == pytest.approx([10, 20, 40, 80], abs=1)
+
+
+def test_a_failed_job_leaves_nothing_sent(desk: Desk) -> None:
+    job = desk.planned()
+    desk.slot("a")
+    desk.sent()
+    desk.books.fail(desk.claim(job, 1), AttemptFailure(code="bad_portrait", message="no", permanent=True))
+    assert desk.books.client.hget("farm:inhand", "ann") == "0"
+    other = desk.planned()
+    assert desk.sent() == {"a": (other, 0)}
+
+
+def test_a_job_that_was_submitted_again_cannot_be_retried_beside_its_successor(desk: Desk) -> None:
+    first = desk.job()
+    fields = views.job_fields(desk.books, first)
+    desk.books.decide(first, "cancel", who="ann")
+    second, _ = desk.books.enter("20260101-000000-zzzzzz", fields["token"], fields)
+    with pytest.raises(NotAllowedError, match=f"submitted again as {second}"):
+        desk.books.decide(first, "retry", who="ann")
+
+
+def test_text_that_is_no_unicode_does_not_lose_the_reason(desk: Desk) -> None:
+    job = desk.planned()
+    desk.books.fail(desk.claim(job, 0), AttemptFailure(code="x", message="file \udcff.png", permanent=True))
+    error = views.job_view(desk.books, job).error
+    assert error is not None
+    assert error.message == "file ?.png"
+
+
+def test_a_redis_that_is_full_is_an_outage(desk: Desk) -> None:
+    client = desk.books.client
+    client.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(BooksUnreachableError, match="refused"):
+            desk.job()
+    finally:
+        client.config_set("maxmemory", 0)
 
 
 def test_every_move_of_a_job_is_in_its_history_with_time_and_doer(desk: Desk) -> None:

@@ -75,6 +75,14 @@ def test_a_slot_gets_only_what_its_renderers_can_do(desk: Desk) -> None:
     assert desk.sent() == {"a": (job, 0)}
 
 
+def test_owners_share_a_slot_that_has_two_renderers(desk: Desk) -> None:
+    desk.planned(chunks=9, owner="ann", renderer="preview")
+    job = desk.planned(chunks=9, owner="bob", renderer="sonic")
+    for name in "abcd":
+        desk.slot(name, renderers=("preview", "sonic"))
+    assert [found for found, _ in desk.sent().values()].count(job) == 2
+
+
 def test_an_idle_slot_takes_what_waits_at_a_busy_one(desk: Desk) -> None:
     job = desk.planned(chunks=2)
     desk.slot("a")

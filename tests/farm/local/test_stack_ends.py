@@ -16,7 +16,8 @@ from farm import Farm, Settings
 from farm.errors import NotAllowedError, SettingsError, UnreachableError
 from farm.local import down, embedded_stack, standing, up
 from farm.local.state import read_state
-from tests.conftest import ROOT
+from tests.conftest import PORTRAIT, ROOT, wait_until
+from tests.workers.conftest import tone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,27 +55,31 @@ def family_of(folder: Path) -> list[psutil.Process]:
     return [supervisor, *supervisor.children(recursive=True)]
 
 
-def test_a_supervisor_killed_with_signal_9_leaves_nothing_and_the_next_start_goes_on(folder: Path) -> None:
+def test_a_supervisor_killed_with_signal_9_leaves_nothing_and_the_next_start_goes_on(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FARM_TEST_GATE", str(tmp_path / "gate"))
     steps: list[str] = []
-    first = up(asked(folder), on_step=steps.append)
+    first = up(asked(folder, renderers=("gated=tests.renderers:Gated",)), on_step=steps.append)
     assert steps == ["Redis", "S3 server", "Flower", "cpu workers", "render slots"]
     with Farm(first.settings) as farm:
-        farm.books.client.set("kept", "in the books")
-        farm.storage.put_bytes("kept", b"in storage")
+        speech = tone(tmp_path / "speech.wav", 4)
+        job = farm.submit(PORTRAIT, speech, renderer="gated", chunk_seconds=2).id
+        wait_until(lambda: farm.slots()[0].state == "busy", what="a chunk in hand")
     family = family_of(folder)
     assert len(family) > 12
 
     supervisor_of(folder).kill()
-    _, alive = psutil.wait_procs(family, timeout=60)
+    _, alive = psutil.wait_procs(family, timeout=30)
     assert alive == []
     assert standing(folder) is None
 
-    second = up(asked(folder))
+    second = up(asked(folder, renderers=first.settings.renderers))
     assert not second.already_up
     assert second.settings == first.settings, "same ports, same secrets"
+    (tmp_path / "gate").touch()
     with Farm(second.settings) as farm:
-        assert farm.books.client.get("kept") == "in the books"
-        assert farm.storage.get_bytes("kept") == b"in storage"
+        assert farm.job(job).wait(90).state == "done"
     family = family_of(folder)
     assert down(folder)
     assert [process for process in family if process.is_running()] == []

@@ -1,0 +1,41 @@
+"""What people decided about a job, as small objects in storage: it holds even when the books are lost."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, get_args
+
+from farm.storage import keys
+
+if TYPE_CHECKING:
+    from farm.storage.s3 import Storage
+
+KINDS: tuple[keys.Decision, ...] = get_args(keys.Decision)
+UNDOES: dict[str, keys.Decision] = {"retry": "cancel", "resume": "pause"}
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Who decided, when (Unix seconds), and the priority where it is one."""
+
+    who: str
+    at: float
+    value: int | None = None
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Decision:
+        return cls(data["who"], data["at"], data["value"])
+
+
+def keep(storage: Storage, job: str, what: str, *, who: str, value: int | None = None) -> None:
+    """Store what was decided, if it is one of KINDS."""
+    for kind in KINDS:
+        if kind == what:
+            storage.put_json(keys.decision(job, kind), {"version": 1, **asdict(Decision(who, time.time(), value))})
+
+
+def lift(storage: Storage, job: str, what: str) -> None:
+    """Remove the decision that `what` undoes, if it undoes one."""
+    if what in UNDOES:
+        storage.delete(keys.decision(job, UNDOES[what]))

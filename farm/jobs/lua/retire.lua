@@ -1,0 +1,15 @@
+-- A slot is stopped on purpose: first it drains, then it leaves the books and what was sent to it waits again.
+-- Only its own launcher may say so: a rolling restart has the next one under the same name before this one is gone.
+local key = slot_key(arg.slot)
+if get(key, 'launcher') ~= arg.launcher then return answer({ok = true}) end
+if not arg.gone then
+  redis.call('HSET', key, 'state', 'draining')
+  return answer({ok = true})
+end
+local sent = get(key, 'next')
+if sent then
+  local job, chunk = split(sent)
+  if unit_state(job, chunk) == 'sent' then move_unit(job, chunk, 'waiting') end
+end
+if not get(key, 'holds') then forget_slot(arg.slot) end
+return answer({ok = true})
