@@ -13,6 +13,9 @@ PINS := pyproject.toml requirements.lock
 # the Python to use (make demo PYTHON=/path/to/python3.12); without a name the first one that fits
 PYTHON ?=
 ARGS ?=
+# what draws the demo: preview, or sonic with tiny made-up weights (that one installs torch)
+RENDERER ?= preview
+DEMO_STAMP := $(if $(filter sonic,$(RENDERER)),$(VENV)/.installed-sonic,$(RUN_STAMP))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format bench up down lock clean
@@ -20,8 +23,8 @@ ARGS ?=
 help: ## say what there is to do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
-demo: $(RUN_STAMP) ## make a talking-head video of the shipped lesson, on a farm that starts and ends with it
-	@$(VENV)/bin/farm demo $(ARGS)
+demo: $(DEMO_STAMP) ## make a talking-head video of the shipped lesson, on a farm that starts and ends with it
+	@$(VENV)/bin/farm demo --renderer $(RENDERER) $(ARGS)
 
 test: $(DEV_STAMP) ## run every test, real servers included (ARGS="-k words" for some of them)
 	@$(PY) -m pytest $(ARGS)
@@ -60,6 +63,11 @@ $(MADE):
 $(RUN_STAMP): $(PINS) | $(MADE)
 	@echo "Installing the farm into $(VENV), once: about a minute"
 	@$(PIP) install --quiet --constraint requirements.lock --editable ".[workers,local]"
+	@touch $@
+
+$(VENV)/.installed-sonic: $(PINS) $(RUN_STAMP)
+	@echo "Installing torch and what Sonic needs on top, once"
+	@$(PIP) install --quiet --constraint requirements.lock --editable ".[workers,local,sonic]"
 	@touch $@
 
 $(DEV_STAMP): $(PINS) $(RUN_STAMP)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from engine.errors import UnknownRendererError
+from engine.errors import MissingExtraError, UnknownRendererError
 from engine.plan import Geometry
 
 if TYPE_CHECKING:
@@ -48,6 +47,15 @@ class Inputs:
     gen_frames: int
 
 
+@dataclass(frozen=True)
+class Device:
+    """What a renderer found itself on. memory_mb: all of it. most_pixels: the largest frame that fits, None for any."""
+
+    name: str
+    memory_mb: int
+    most_pixels: int | None = None
+
+
 class Renderer(ABC):
     """Turns chunks into frames. One is loaded per slot and kept; nothing of a job may stay on it.
 
@@ -74,36 +82,87 @@ class Renderer(ABC):
     def render(self, chunk: ChunkSpec, features: Any, on_progress: OnProgress) -> Iterator[Frame]:
         """Yield frames25 [chunk.out) in order, each [height, width, 3] RGB, all of one size."""
 
+    def facts(self, features: Any) -> dict[str, str]:  # noqa: ARG002 - a renderer that has facts looks at it
+        """What the reports say of a render beyond the spec: weights, precision, memory mode."""
+        return {}
+
+    def device(self) -> Device | None:
+        """The device it is loaded on, where it has one of its own."""
+        return None
+
     @abstractmethod
     def close(self) -> None:
         """Give the device's memory back."""
 
 
-BUILT_IN: Mapping[str, str] = {"preview": "engine.preview.renderer:PreviewRenderer"}
-"""Renderer name -> where its class is."""
+@dataclass(frozen=True)
+class BuiltIn:
+    """A renderer that comes with the farm. target: module:Class. licence: of its weights, shown with every job.
+
+    The geometry stands here so that a worker without torch can plan for a renderer that needs it.
+    """
+
+    target: str
+    geometry: Geometry
+    licence: str = ""
 
 
-def renderer_class(name: str, declared: Mapping[str, str] = BUILT_IN) -> type[Renderer]:
+BUILT_IN: Mapping[str, BuiltIn] = {
+    "preview": BuiltIn("engine.preview.renderer:PreviewRenderer", Geometry()),
+    "sonic": BuiltIn(
+        "engine.sonic.renderer:SonicRenderer",
+        Geometry(reach=25, window=25),
+        licence="Sonic weights: CC BY-NC-SA 4.0, not for commercial use; SVD: Stability AI Community License",
+    ),
+}
+"""The renderers that come with the farm, by name."""
+
+
+def targets_of(declarations: Iterable[str]) -> dict[str, str]:
+    """Renderer name -> module:Class, for declarations NAME (a built-in one) or NAME=module:Class.
+
+    Raises UnknownRendererError for a bare name that is not built in.
+    """
+    targets = {}
+    for declaration in declarations:
+        name, _, target = declaration.partition("=")
+        if not target and name not in BUILT_IN:
+            raise UnknownRendererError(f"renderer {name!r} does not come with the farm, wanted NAME=module:Class")
+        targets[name] = target or BUILT_IN[name].target
+    return targets
+
+
+def geometry_of(name: str, declared: Mapping[str, str]) -> Geometry:
+    """What the plan of a renderer needs: a built-in one's from the table, another's from its class."""
+    if name in BUILT_IN and declared.get(name, BUILT_IN[name].target) == BUILT_IN[name].target:
+        return BUILT_IN[name].geometry
+    return renderer_class(name, declared).geometry
+
+
+def renderer_class(name: str, declared: Mapping[str, str]) -> type[Renderer]:
     """The class behind a declared name; imports it, loads nothing.
 
-    Raises UnknownRendererError for a name that is not declared and for a declaration that leads nowhere.
+    Raises UnknownRendererError for a name that is not declared and for a declaration that leads nowhere,
+    MissingExtraError where an optional package is not installed.
     """
     if name not in declared:
         raise UnknownRendererError(f"renderer {name!r} is not declared here, there are: {', '.join(sorted(declared))}")
     module_name, _, class_name = declared[name].partition(":")
     try:
         found = getattr(importlib.import_module(module_name), class_name)
-    except (ModuleNotFoundError, AttributeError) as error:
-        raise UnknownRendererError(
-            f"renderer {name!r} is declared as {declared[name]!r}, which cannot be imported: {error}"
-        ) from error
+    except ModuleNotFoundError as error:
+        if name in BUILT_IN and not (error.name or "").startswith("engine"):
+            raise MissingExtraError(f"renderer {name!r}", name) from error
+        raise UnknownRendererError(f"renderer {name!r}: {declared[name]!r} cannot be imported: {error}") from error
+    except AttributeError as error:
+        raise UnknownRendererError(f"renderer {name!r}: {declared[name]!r} is not there: {error}") from error
     if not (isinstance(found, type) and issubclass(found, Renderer)):
         raise UnknownRendererError(f"renderer {name!r} is declared as {declared[name]!r}, which is no Renderer")
     return found
 
 
-def load_renderer(name: str, device: str, declared: Mapping[str, str] = BUILT_IN) -> Renderer:
-    """A renderer, loaded on `device` and ready to prepare a job."""
-    renderer = renderer_class(name, declared)()
+def load_renderer(name: str, device: str, declared: Mapping[str, str] | None = None) -> Renderer:
+    """A renderer, loaded on `device` and ready to prepare a job; by default any that comes with the farm."""
+    renderer = renderer_class(name, targets_of(BUILT_IN) if declared is None else declared)()
     renderer.load(device)
     return renderer

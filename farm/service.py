@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from engine.errors import PlanError
 from engine.plan import Geometry, plan_chunks
+from engine.renderer import BUILT_IN
 from engine.spec import RenderSpec
 from farm import decisions
 from farm.errors import InputRefusedError, JobFailedError, NotAllowedError
@@ -144,6 +145,8 @@ class Farm:
             if token is not None
             else content_token(owner, spec, portrait=portrait_sha, speech=speech_sha, chunk_seconds=chunk_seconds),
             submitted=time.time(),
+            pixels=_frame_pixels(checked),
+            licence=BUILT_IN[spec.renderer].licence if spec.renderer in BUILT_IN else "",
             warnings=checked.warnings,
         )
         return self._enter(request)
@@ -176,7 +179,9 @@ class Farm:
                 declared={renderer for slot in self.slots() if slot.state != "lost" for renderer in slot.renderers},
             )
             if chunk_seconds is not None:
-                plan_chunks(checked.speech.frames25, chunk_seconds=chunk_seconds, geometry=Geometry())
+                built_in = BUILT_IN.get(checked.spec.renderer)
+                geometry = built_in.geometry if built_in else Geometry()
+                plan_chunks(checked.speech.frames25, chunk_seconds=chunk_seconds, geometry=geometry)
         except InputRefusedError as refusal:
             raise InputRefusedError(problems + refusal.problems) from None
         except PlanError as error:
@@ -347,6 +352,17 @@ def _label_problems(name: str, owner: str, priority: int, token: str | None) -> 
     if type(priority) is not int or priority not in PRIORITIES:
         problems.append(f"priority is {priority}, wanted 0 to 9")
     return problems
+
+
+def _frame_pixels(checked: Checked) -> int:
+    """Pixels of a rendered frame; a crop to the face is a square."""
+    from engine.media.image import render_size
+
+    size, spec = checked.portrait_size, checked.spec
+    if spec.framing == "face":
+        return spec.min_resolution**2
+    width, height = render_size(size[1], size[0], spec.min_resolution)
+    return width * height
 
 
 def _text(name: str) -> str:

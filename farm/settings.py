@@ -73,6 +73,11 @@ class Settings(BaseModel):
         ("preview",), min_length=1, description="renderers that this machine's slots offer: NAME or NAME=module:Class"
     )
 
+    weights: Path | None = Field(None, description="folder of Sonic's checkpoints (`farm weights fetch DIR`)")
+    memory_mode: Literal["auto", "fast", "lean"] = Field(
+        "auto", description="how Sonic spends GPU memory: fast, lean (small cards), or auto by what is free"
+    )
+
     lease_seconds: float = Field(60, ge=1, le=3600, description="how long a silent worker keeps its right to a chunk")
     max_attempts: int = Field(3, ge=1, le=100, description="tries at a chunk before its job fails")
     sweep_seconds: float = Field(2, ge=0.1, le=60, description="pause between two looks of the sweeper")

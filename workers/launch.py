@@ -65,7 +65,9 @@ def slot_children(settings: Settings) -> list[Child]:
     """A worker for each slot of this machine."""
     return [
         Child(
-            slot.name, (*CELERY, "-n", f"{slot.name}@{machine()}", "-c", "1", "-P", "prefork"), slot_environment(slot)
+            slot.name,
+            (*CELERY, "-n", f"{slot.name}@{machine()}", "-c", "1", "-P", "prefork"),
+            slot_environment(slot, settings),
         )
         for slot in slots_of(settings)
     ]

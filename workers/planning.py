@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 from engine.media.audio import decode_speech
 from engine.plan import Plan, plan_chunks
-from engine.renderer import BUILT_IN, renderer_class
+from engine.renderer import BUILT_IN, geometry_of, targets_of
 from farm.errors import NotFoundError
 from farm.jobs.model import PLAN
 from farm.storage import keys
 from workers.attempt import Attempt, attempt_at, claim, patiently
 from workers.planfile import PlanFile
-from workers.process import Worker, declared_renderers
 
 if TYPE_CHECKING:
     from farm.jobs.request import JobRequest
+    from workers.process import Worker
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def _stored_plan(worker: Worker, job: str) -> Plan | None:
 def _make_plan(worker: Worker, request: JobRequest, attempt: Attempt) -> Plan:
     storage, folder, job = worker.storage, attempt.folder, request.id
     # first of all: a job whose renderer nobody offers waits, and that should cost nothing
-    geometry = renderer_class(request.spec.renderer, {**BUILT_IN, **declared_renderers(worker.settings)}).geometry
+    geometry = geometry_of(request.spec.renderer, targets_of(BUILT_IN) | targets_of(worker.settings.renderers))
     source, pcm, m4a = folder / "speech", folder / "speech.pcm", folder / "speech.m4a"
     storage.get_file(keys.asset(request.speech), source)
     speech = decode_speech(source, pcm=pcm, m4a=m4a, on_progress=attempt.heartbeat.beat)

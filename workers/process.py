@@ -10,8 +10,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from engine.renderer import BUILT_IN, Renderer, load_renderer
-from farm.errors import BooksUnreachableError
+from engine.renderer import Renderer, load_renderer, targets_of
+from farm.errors import BooksUnreachableError, FarmError
 from farm.jobs.request import JobRequest
 from farm.jobs.store import Books
 from farm.messages import Bell, Message
@@ -20,15 +20,11 @@ from farm.storage.s3 import Storage
 from workers.slots import LAUNCHER_VARIABLE, SLOT_VARIABLE, Slot, machine, own_slot
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from farm.settings import Settings
 
 log = logging.getLogger(__name__)
-
-
-def declared_renderers(settings: Settings) -> dict[str, str]:
-    """Renderer name -> where its class is, for the renderers that the settings offer."""
-    pairs = (declaration.partition("=") for declaration in settings.renderers)
-    return {name: target or BUILT_IN.get(name, "") for name, _, target in pairs}
 
 
 @dataclass
@@ -93,7 +89,7 @@ class Pulse:
         while True:
             try:
                 self._beat()
-            except BooksUnreachableError as error:
+            except FarmError as error:
                 log.warning("cannot show that this worker lives: %s", error)
             time.sleep(self._pause)
 
@@ -119,7 +115,7 @@ def start_slot_worker(settings: Settings) -> SlotWorker:
     worker = SlotWorker(
         settings, slot.name, Books.connect(settings), Storage.from_settings(settings), Bell(settings), slot=slot
     )
-    declared = declared_renderers(settings)
+    declared = targets_of(settings.renderers)
     worker.facts = {
         "state": "loading",
         "host": machine(),
@@ -138,10 +134,20 @@ def start_slot_worker(settings: Settings) -> SlotWorker:
         worker.renderers[name] = load_renderer(name, slot.device, declared)
     seconds = round(time.monotonic() - began, 3)
     log.info("slot %s loaded %s in %.3f s", slot.name, ", ".join(declared), seconds)
-    worker.facts = worker.facts | {"state": "ready", "load_seconds": seconds}
+    worker.facts = worker.facts | {"state": "ready", "load_seconds": seconds} | device_facts(worker.renderers.values())
     worker.books.report_slot(slot.name, worker.facts, loaded=True)
     worker.dispatch()
     return worker
+
+
+def device_facts(renderers: Iterable[Renderer]) -> dict[str, Any]:
+    """What the loaded renderers know of the slot's device."""
+    devices = [device for renderer in renderers if (device := renderer.device()) is not None]
+    if not devices:
+        return {}
+    found = devices[-1]  # what is free for frames is known when all is loaded
+    most = {} if found.most_pixels is None else {"most_pixels": found.most_pixels}
+    return {"device": found.name, "memory_mb": found.memory_mb} | most
 
 
 def is_slot() -> bool:

@@ -37,11 +37,11 @@ def render(worker: SlotWorker, job: str, index: int) -> None:
         plan = PlanFile.from_dict(worker.storage.get_json(keys.plan_json(job))).plan
         chunk = plan.chunks[index]
         log.info("chunk %d of %s: frames %d to %d", index + 1, request.name, chunk.out[0], chunk.out[1] - 1)
-        files = _draw(worker, request, plan, chunk, attempt)
+        files, facts = _draw(worker, request, plan, chunk, attempt)
         for trial in patiently():
             with trial:
                 attempt.heartbeat.beat(1.0)
-                _publish(worker, request, chunk, attempt, files)
+                _publish(worker, request, chunk, attempt, files, facts)
         for trial in patiently():
             with trial:
                 recorded = worker.books.record(lease)
@@ -65,16 +65,25 @@ def stay_on(worker: SlotWorker, request: JobRequest, plan: Plan, folder: Path) -
     return features
 
 
-def _draw(worker: SlotWorker, request: JobRequest, plan: Plan, chunk: ChunkSpec, attempt: Attempt) -> SegmentFiles:
+def _draw(
+    worker: SlotWorker, request: JobRequest, plan: Plan, chunk: ChunkSpec, attempt: Attempt
+) -> tuple[SegmentFiles, dict[str, str]]:
     renderer = worker.renderers[request.spec.renderer]
     features = stay_on(worker, request, plan, attempt.folder)
     with SegmentWriter(attempt.folder, chunk, Encoding()) as writer:
         for frame in renderer.render(chunk, features, attempt.heartbeat.beat):
             writer.write(frame)
-        return writer.finish()
+        return writer.finish(), renderer.facts(features)
 
 
-def _publish(worker: SlotWorker, request: JobRequest, chunk: ChunkSpec, attempt: Attempt, files: SegmentFiles) -> None:
+def _publish(
+    worker: SlotWorker,
+    request: JobRequest,
+    chunk: ChunkSpec,
+    attempt: Attempt,
+    files: SegmentFiles,
+    facts: dict[str, str],
+) -> None:
     job, number = request.id, attempt.lease.attempt
     parts: tuple[tuple[keys.SegmentFile, Path | None, str], ...] = (
         ("body.mp4", files.body, "video/mp4"),
@@ -91,6 +100,7 @@ def _publish(worker: SlotWorker, request: JobRequest, chunk: ChunkSpec, attempt:
         "slot": worker.name,
         "renderer": request.spec.renderer,
         "renderer_version": worker.renderers[request.spec.renderer].version,
+        "renderer_facts": facts,
         "seed": request.spec.seed,
         "noise": list(chunk.span),
         **chunk.to_dict(),

@@ -53,9 +53,12 @@ def own_slot(settings: Settings) -> Slot:
     return next(slot for slot in slots_of(settings) if slot.name == name)
 
 
-def slot_environment(slot: Slot) -> dict[str, str]:
+def slot_environment(slot: Slot, settings: Settings) -> dict[str, str]:
     """What a slot's process must have in its environment before it imports anything."""
-    return {
+    sonic: dict[str, str] = {"FARM_MEMORY_MODE": settings.memory_mode}
+    if settings.weights is not None:
+        sonic["FARM_WEIGHTS"] = str(settings.weights.resolve())  # engine.sonic knows no settings
+    return sonic | {
         SLOT_VARIABLE: slot.name,
         "CUDA_VISIBLE_DEVICES": slot.visible_devices,
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # so that an index means the same card as in nvidia-smi

@@ -71,6 +71,7 @@ def _make(worker: Worker, request: JobRequest, attempt: Attempt, version: int) -
         "result": version,
         "renderer": request.spec.renderer,
         "spec": request.spec.to_dict(),
+        "licence": request.licence,
         "portrait": request.portrait,
         "speech": request.speech,
         "frames25": planned.plan.frames25,
@@ -120,9 +121,8 @@ class Segments:
             paths["tail.mkv"] = folder / "tail.mkv"
         for name, path in paths.items():
             storage.get_file(keys.segment(job, chunk.index, attempt, name), path)
-        self.accepted.append(
-            {"chunk": chunk.index, "attempt": attempt, "slot": facts["slot"], "digest": facts["digest"]}
-        )
+        shown = ("attempt", "slot", "digest", "renderer_version", "renderer_facts")
+        self.accepted.append({"chunk": chunk.index} | {name: facts[name] for name in shown})
         self.size = (facts["width"], facts["height"])
         return SegmentFiles(
             paths["body.mp4"],

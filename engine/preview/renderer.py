@@ -11,12 +11,11 @@ import numpy as np
 from engine.errors import PortraitError
 from engine.media.face import Face, detect_faces, face_problems
 from engine.media.image import crop_to_face, load_portrait, render_size
-from engine.plan import Geometry
 from engine.preview.lips import LipPose
 from engine.preview.motion import blink, head_motion
 from engine.preview.mouth import mouth_track
 from engine.preview.puppet import Pose, Puppet, draw
-from engine.renderer import Renderer
+from engine.renderer import BUILT_IN, Renderer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +38,7 @@ class PreviewFeatures:
 class PreviewRenderer(Renderer):
     """Draws a draft on one CPU core: frame f depends on the portrait, the speech around f, the spec and f alone."""
 
-    geometry = Geometry()
+    geometry = BUILT_IN["preview"].geometry
     version = "1"
 
     def load(self, device: str) -> None:  # noqa: ARG002  (whatever the slot has, a core draws)

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 FAST_BYTES_PER_POSITION = 1_600_000
 """Free memory that `fast` wants for each position of a latent, in half precision (docs/sonic.md#memory)."""
 
+LEAN_BYTES_PER_POSITION = 600_000
+"""The same for `lean`: one branch at a time (docs/sonic.md#memory)."""
+LATENT_SIDE = 8
+"""Pixels along one side of a latent position (docs/sonic.md#portrait)."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -35,6 +40,12 @@ def chosen_mode(config: SonicConfig, latent_size: tuple[int, ...]) -> str:
     mode = "fast" if free >= needed else "lean"
     _log.info("memory mode %s: %.1f GB free, fast wants %.1f GB", mode, free / 1e9, needed / 1e9)
     return mode
+
+
+def most_pixels(device: str) -> int:
+    """Pixels of the largest frame that `lean` can render in what is free on the device now."""
+    free, _ = torch.cuda.mem_get_info(device)
+    return free // LEAN_BYTES_PER_POSITION * LATENT_SIDE**2
 
 
 def denoise_in_what_fits(

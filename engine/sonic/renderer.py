@@ -12,13 +12,12 @@ from torch import Tensor
 
 from engine.errors import RenderError, WeightsError
 from engine.media.image import load_portrait
-from engine.plan import Geometry
-from engine.renderer import Renderer
-from engine.sonic.config import WINDOW, SonicConfig
+from engine.renderer import BUILT_IN, Device, Renderer
+from engine.sonic.config import SonicConfig
 from engine.sonic.context import Conditioning
 from engine.sonic.denoise import denoise, noise_for, on_ring
 from engine.sonic.frames import frames_of
-from engine.sonic.memory import chosen_mode, denoise_in_what_fits
+from engine.sonic.memory import chosen_mode, denoise_in_what_fits, most_pixels
 from engine.sonic.portrait import (
     clip_pixels,
     embed_image,
@@ -61,17 +60,19 @@ class SonicRenderer(Renderer):
     Half precision on a GPU, float32 on a CPU. memory: "fast", "lean", or "auto" for what fits (docs/sonic.md#memory).
     """
 
-    geometry = Geometry(reach=WINDOW, window=WINDOW)
+    geometry = BUILT_IN["sonic"].geometry
     version = "1"
 
-    def __init__(self, *, memory: str = "auto") -> None:
-        self._memory = memory
+    def __init__(self, *, memory: str | None = None) -> None:
+        self._memory = memory or os.environ.get("FARM_MEMORY_MODE") or "auto"
         self._models: Models | None = None
 
     def load(self, device: str) -> None:
         """Read every model. Raises WeightsError for a folder that is not named, not there, or holds other files."""
         folder = weights_folder()
         self._device, self._dtype = device, "float32" if device == "cpu" else "float16"
+        if device == "cpu":
+            torch.set_num_threads(1)  # how a sum is split, and so its last bits, depends on the number of threads
         self._models = load_models(folder, device=device, dtype=self._dtype)
         self.weights_identity = identity(folder)
 
@@ -113,6 +114,17 @@ class SonicRenderer(Renderer):
         for done, frame in enumerate(frames_of(models, latents, chunk, features.config), start=1):
             yield frame
             on_progress(DENOISING + (1 - DENOISING) * done / total)
+
+    def facts(self, features: SonicFeatures) -> dict[str, str]:
+        """The weights by their identity, the precision, and how memory was spared."""
+        return {"weights": self.weights_identity, "dtype": self._dtype, "memory_mode": features.config.memory}
+
+    def device(self) -> Device | None:
+        """The GPU; none on a CPU, whose memory is everybody's."""
+        if self._device == "cpu":
+            return None
+        properties = torch.cuda.get_device_properties(self._device)
+        return Device(properties.name, properties.total_memory // 2**20, most_pixels(self._device))
 
     def close(self) -> None:
         self._models = None

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,11 +14,12 @@ import typer
 from rich.live import Live
 from rich.table import Table
 
+from engine.errors import MissingExtraError
 from farm.cli.follow import PlainLines
 from farm.cli.options import examples
 from farm.cli.screen import console, note, say_json
 from farm.cli.show import JobCard, duration
-from farm.errors import NotAllowedError, NotFoundError
+from farm.errors import InputRefusedError, NotAllowedError, NotFoundError
 
 if TYPE_CHECKING:
     from farm import Job
@@ -23,33 +27,58 @@ if TYPE_CHECKING:
     from farm.local import Stack
 
 SAMPLES = Path(__file__).parent.parent.parent / "samples"
-PORTRAIT, SPEECH = "portrait.png", "lesson.opus"
-CHUNK_SECONDS = 10
+PORTRAIT = "portrait.png"
 SLOTS = 2
+
+
+@dataclass(frozen=True)
+class Show:
+    """What is rendered: the sample, how it is cut, and the parameters."""
+
+    speech: str
+    chunk_seconds: float
+    parameters: dict[str, Any]
+
+
+SHOWS = {
+    "preview": Show("lesson.opus", 10, {}),
+    # made-up weights draw noise; small and short, for this runs on a CPU
+    "sonic": Show("greeting.opus", 3, {"renderer": "sonic", "steps": 4, "min_resolution": 128}),
+}
 
 
 def demo(
     folder: Annotated[
         Path, typer.Option("--to", metavar="FOLDER", help="Where the video and the farm's state go.")
     ] = Path("demo"),
+    renderer: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="preview; or sonic, with tiny made-up weights whose picture is noise."),
+    ] = "preview",
     as_json: Annotated[bool, typer.Option("--json", metavar="", help="Print one JSON object at the end.")] = False,
 ) -> None:
     """Render the shipped lesson from start to end: Redis, storage, workers, chunks in parallel, one checked video."""
     from farm import Farm
     from farm.local import embedded_stack, standing
 
-    portrait, speech = _sample(PORTRAIT), _sample(SPEECH)
+    if renderer not in SHOWS:
+        raise InputRefusedError([f"renderer is {renderer!r}, wanted one of {', '.join(SHOWS)}"])
+    show = SHOWS[renderer]
+    portrait, speech = _sample(PORTRAIT), _sample(show.speech)
     state = folder / "farm"
     if standing(state):
         raise NotAllowedError(f"a demo runs in {folder}: wait for its end, or name another folder with --to")
     shutil.rmtree(state, ignore_errors=True)  # each demo is a new farm
     began = time.monotonic()
+    flags: dict[str, Any] = {"slots": SLOTS, "renderers": (renderer,)}
+    if renderer == "sonic":
+        flags["weights"] = _tiny_weights(folder / "weights")
     note("Starting a farm: Redis, storage, workers, sweeper, Flower ...")
-    with embedded_stack(state, slots=SLOTS, on_step=lambda step: note(f"  {step}")) as stack:
+    with embedded_stack(state, on_step=lambda step: note(f"  {step}"), **flags) as stack:
         up_after = time.monotonic() - began
         note(f"The farm is up after {duration(up_after)}. {_flower(stack)}")
         with Farm.from_settings(stack.settings) as farm:
-            job = farm.submit(portrait, speech, name="Demo lesson", chunk_seconds=CHUNK_SECONDS)
+            job = farm.submit(portrait, speech, name="Demo lesson", chunk_seconds=show.chunk_seconds, **show.parameters)
             submitted = time.monotonic()
             view = job.wait() if as_json else _watch(job)
             video = job.fetch(folder / "lesson.mp4")
@@ -60,6 +89,20 @@ def demo(
         say_json(facts | {"total_seconds": round(time.monotonic() - began, 1)})
     else:
         console().print(_summary(facts))
+    if renderer == "sonic":
+        note("The picture is noise: these weights are made up. `farm weights fetch DIR` gets the real ones.")
+
+
+def _tiny_weights(folder: Path) -> Path:
+    """A tiny made-up checkpoint, in a process of its own that may import torch."""
+    if folder.is_dir():
+        shutil.rmtree(folder)
+    note("Making up tiny weights ...")
+    command = [sys.executable, "-m", "engine.sonic.weights", "tiny", str(folder)]
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
+    if done.returncode:
+        raise MissingExtraError("farm demo --renderer sonic", "sonic")
+    return folder.resolve()
 
 
 def _sample(name: str) -> Path:
@@ -113,7 +156,8 @@ def _summary(facts: dict[str, Any]) -> Table:
     )
     table.add_row("rendered", f"{len(facts['chunks'])} chunks on {len(slots)} slots: {', '.join(slots)}")
     speed = facts["video_seconds"] / facts["seconds"]
-    table.add_row("took", f"{facts['seconds']} s from submit to file, {speed:.1f} times faster than it plays")
+    compared = f"{speed:.1f} times faster" if speed >= 1 else f"{1 / speed:.1f} times slower"
+    table.add_row("took", f"{facts['seconds']} s from submit to file, {compared} than it plays")
     return table
 
 

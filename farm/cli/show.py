@@ -165,7 +165,7 @@ def slot_table(slots: Sequence[SlotView]) -> Table:
             slot.name,
             Text(slot.state, style={"busy": "cyan", "idle": "green", "lost": "bold red"}.get(slot.state, "")),
             in_hand,
-            slot.device,
+            slot.device if slot.memory_mb is None else f"{slot.device}, {slot.memory_mb / 1024:.0f} GB",
             ", ".join(slot.renderers),
             f"{slot.loads} ({slot.load_seconds:.1f} s)",
             f"{duration(max(0.0, now - slot.seen))} ago",

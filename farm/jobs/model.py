@@ -118,6 +118,7 @@ class JobView:
     result: str | None
     digest: str | None
     error: Failure | None
+    licence: str = ""
     warnings: tuple[str, ...] = field(default=())
 
     def to_dict(self) -> dict[str, Any]:
@@ -148,6 +149,7 @@ class SlotView:
     host: str
     device: str
     visible_devices: str
+    memory_mb: int | None
     renderers: tuple[str, ...]
     state: str
     pid: int

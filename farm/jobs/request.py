@@ -17,6 +17,7 @@ class JobRequest:
     """A job's inputs and settings. portrait, speech: SHA-256 of the files; *_name: what they were called.
 
     submitted: Unix seconds. token: what makes two submits one job. chunk_seconds: as asked, or the farm's default.
+    pixels: of a rendered frame, which decides where it fits. licence: of the renderer's weights, if they have one.
     """
 
     id: str
@@ -32,6 +33,8 @@ class JobRequest:
     max_attempts: int
     token: str
     submitted: float
+    pixels: int
+    licence: str
     warnings: tuple[str, ...] = ()
     version: int = REQUEST_VERSION
 
@@ -51,6 +54,8 @@ class JobRequest:
             "renderer": self.spec.renderer,
             "max_attempts": self.max_attempts,
             "token": self.token,
+            "pixels": self.pixels,
+            "licence": self.licence,
             "warnings": json.dumps(self.warnings),
         }
 

@@ -100,6 +100,7 @@ def job_view(books: Books, job: str) -> JobView:
         result=fields.get("result"),
         digest=fields.get("digest"),
         error=Failure(fields["error_code"], fields["error_message"]) if "error_code" in fields else None,
+        licence=fields.get("licence", ""),
         warnings=warnings_of(fields),
     )
 
@@ -155,6 +156,7 @@ def _slot_view(name: str, seen_ms: float, row: dict[str, Any], now_ms: float) ->
         host=row["host"],
         device=row["device"],
         visible_devices=row["visible_devices"],
+        memory_mb=int(row["memory_mb"]) if "memory_mb" in row else None,
         renderers=tuple(json.loads(row["renderers"])),
         state=state if seen_ms + float(row["ttl_ms"]) > now_ms else "lost",
         pid=int(row["pid"]),

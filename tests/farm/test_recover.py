@@ -40,6 +40,8 @@ REQUEST = JobRequest(
     chunk_seconds=4,
     max_attempts=3,
     token="",
+    pixels=512 * 512,
+    licence="",
     submitted=1_767_225_600.25,
     warnings=("the speech is quiet",),
 )

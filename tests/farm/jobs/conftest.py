@@ -23,7 +23,9 @@ class Desk:
     books: Books
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
-    def job(self, *, owner: str = "ann", priority: int = 5, renderer: str = "preview", attempts: int = 3) -> str:
+    def job(
+        self, *, owner: str = "ann", priority: int = 5, renderer: str = "preview", attempts: int = 3, pixels: int = 0
+    ) -> str:
         """A job that has just been submitted."""
         number = next(self.numbers)
         fields = {
@@ -32,6 +34,7 @@ class Desk:
             "priority": priority,
             "renderer": renderer,
             "max_attempts": attempts,
+            "pixels": pixels,
             "token": f"token{number}",
         }
         id_, created = self.books.enter(f"20260101-000000-{number:06d}", f"token{number}", fields)
@@ -49,7 +52,9 @@ class Desk:
         assert isinstance(lease, Lease), lease
         return lease
 
-    def slot(self, name: str, *, renderers: tuple[str, ...] = ("preview",), pid: int = 1, ttl: float = 60) -> str:
+    def slot(
+        self, name: str, *, renderers: tuple[str, ...] = ("preview",), pid: int = 1, ttl: float = 60, **more: object
+    ) -> str:
         facts = {
             "state": "ready",
             "host": "here",
@@ -60,6 +65,7 @@ class Desk:
             "visible_devices": "",
             "renderers": renderers,
             "ttl_ms": round(ttl * 1000),
+            **more,
         }
         self.books.report_slot(name, facts, loaded=True)
         return name

@@ -83,6 +83,15 @@ def test_owners_share_a_slot_that_has_two_renderers(desk: Desk) -> None:
     assert [found for found, _ in desk.sent().values()].count(job) == 2
 
 
+def test_a_job_too_large_for_a_slots_memory_goes_elsewhere_and_holds_nobody_up(desk: Desk) -> None:
+    large = desk.planned(pixels=1024 * 1024)
+    small = desk.planned(pixels=512 * 512)
+    desk.slot("a", most_pixels=600 * 600)
+    assert desk.sent() == {"a": (small, 0)}
+    desk.slot("b")
+    assert desk.sent() == {"b": (large, 0)}
+
+
 def test_an_idle_slot_takes_what_waits_at_a_busy_one(desk: Desk) -> None:
     job = desk.planned(chunks=2)
     desk.slot("a")
