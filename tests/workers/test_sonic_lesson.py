@@ -6,18 +6,21 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import PORTRAIT, wait_until
+from farm import Farm
+from tests.conftest import PORTRAIT, running, wait_until
 from tests.workers.conftest import tone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from farm import Farm, Job
+    from farm import Job, Settings
+    from farm.jobs.model import SlotView
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -43,25 +46,34 @@ def submit(farm: Farm, folder: Path) -> Job:
 
 
 def test_one_slot_and_three_and_a_retry_after_a_kill_give_the_same_frames(
-    run_farm: Callable[..., Farm], weights: Path, tmp_path: Path
+    settings: Settings, weights: Path, tmp_path: Path
 ) -> None:
     sonic = {"renderers": ("sonic",), "weights": weights, "lease_seconds": 5.0}
-    one = run_farm(slots=1, **sonic)
-    job = submit(one, tmp_path)
-    view = job.wait(300)
-    assert len(view.chunks) == 2
-    assert view.frames25 == 125
-    assert "CC BY-NC-SA 4.0" in view.licence
-    segments = job.report()["segments"]
+    with started(settings, slots=1, **sonic) as farm:
+        job = submit(farm, tmp_path)
+        whole = job.wait(300)
+        segments = job.report()["segments"]
+    assert (len(whole.chunks), whole.frames25) == (2, 125)
+    assert "CC BY-NC-SA 4.0" in whole.licence
     assert {len(segment["renderer_facts"]["weights"]) for segment in segments} == {64}
     assert {segment["renderer_facts"]["memory_mode"] for segment in segments} <= {"fast", "lean"}
 
-    three = run_farm(slots=3, **sonic)
-    again = submit(three, tmp_path)
-    busy = wait_until(
-        lambda: [slot for slot in three.slots() if slot.job == again.id], seconds=60, what="a slot at work"
-    )
-    os.kill(busy[0].pid, signal.SIGKILL)
-    retried = again.wait(300)
+    with started(settings, slots=3, **sonic) as farm:
+        again = submit(farm, tmp_path)
+        at_work = wait_until(lambda: slots_at(farm, again), seconds=60, what="a slot at work")
+        os.kill(at_work[0].pid, signal.SIGKILL)
+        retried = again.wait(300)
     assert "lost" in {attempt.outcome for attempt in retried.attempts}
-    assert retried.digest == view.digest
+    assert retried.digest == whole.digest
+
+
+@contextmanager
+def started(settings: Settings, **changes: object) -> Iterator[Farm]:
+    chosen = settings.model_copy(update=changes)
+    chosen.model_fields_set.update(changes)
+    with Farm(chosen) as farm, running(farm, {}):
+        yield farm
+
+
+def slots_at(farm: Farm, job: Job) -> list[SlotView]:
+    return [slot for slot in farm.slots() if slot.job == job.id]
