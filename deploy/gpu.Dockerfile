@@ -7,7 +7,7 @@ COPY engine engine
 COPY farm farm
 COPY workers workers
 RUN python -m venv /opt/farm \
-    && /opt/farm/bin/pip install --no-cache-dir --constraint requirements.lock ".[workers]"
+    && /opt/farm/bin/pip install --no-cache-dir --constraint requirements.lock ".[workers,sonic]"
 
 FROM python:3.12-slim
 RUN useradd --system --uid 10001 farm && install --directory --owner farm /var/lib/sonic-farm
