@@ -21,7 +21,11 @@ def main(arguments: list[str]) -> int:
     if not arguments:
         print("usage: python -m tests.golden DIR...", file=sys.stderr)
         return 2
-    folders = [Path(argument) for argument in arguments]
+    # so that tests/golden/* may be given: the files of the runner lie beside the cases
+    folders = [path for path in map(Path, arguments) if not path.is_file() and path.name != "__pycache__"]
+    if not folders:
+        print(f"{' '.join(arguments)}: no folder among these, wanted golden cases", file=sys.stderr)
+        return 2
     try:
         for folder in folders:
             kind_of(folder)
