@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from safetensors.numpy import load_file
 
 if TYPE_CHECKING:
@@ -105,6 +106,8 @@ class Against:
 
 
 def _numbers(values: Any) -> np.ndarray:
+    if isinstance(values, torch.Tensor):
+        values = values.float().cpu()  # from wherever it was computed; numpy knows no bfloat16
     return np.asarray(values).astype(np.float64)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from engine.media.image import MASK_AREA, crop_to_face, face_mask
@@ -83,4 +82,4 @@ def _last_cells(grids: list[list[int]]) -> list[tuple[int, int]]:
 def rife(case: Case, models: Models) -> list[Quantity]:
     frames = torch.from_numpy(case.tensors["frames"])
     middle = middle_frames(models.flow, frames[:-1], frames[1:])
-    return [Against(case).reference("middle", np.asarray(middle), tolerance=ONE_PASS)]
+    return [Against(case).reference("middle", middle, tolerance=ONE_PASS)]

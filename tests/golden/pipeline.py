@@ -16,6 +16,8 @@ from engine.sonic.speech import WINDOW_SAMPLES, audio_tokens, hear, log_mel, mot
 from tests.golden.cases import LOOP, ONE_PASS, Against, Case, Quantity
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from engine.sonic.weights.load import Models
 
 UNET_TIMESTEP = 0.7
@@ -32,10 +34,18 @@ PARAMETERS = {
 """The case's word -> the engine's, and the usual value: where a case has that, the engine's own default is used."""
 
 
-def pipeline(case: Case, models: Models) -> list[Quantity]:
+def pipeline(case: Case, models: Models) -> Iterator[Quantity]:
+    """Each quantity as soon as it is computed: who looks for a first error need not wait for the frames."""
     against, given = Against(case), {name: torch.from_numpy(value) for name, value in case.tensors.items()}
     embeds = embed_image(models.image_encoder, given["clip_pixels"])
+    yield against.reference("image_embeds", embeds, tolerance=ONE_PASS)
     speech = _speech(case, models, embeds)
+    shown = {**speech, "uncond_audio_tokens": speech["uncond_audio_tokens"].expand_as(given["uncond_audio_tokens"])}
+    for name, value in shown.items():
+        yield against.reference(name, value, tolerance=ONE_PASS)
+    with torch.inference_mode():
+        unet_output = _one_pass(models, given)
+    yield against.reference("unet_output", unet_output, tolerance=ONE_PASS)
     conditioning = Conditioning(
         image_embeds=embeds,
         image_latents=encode_image(models.vae, given["ref_image"]),
@@ -44,25 +54,17 @@ def pipeline(case: Case, models: Models) -> list[Quantity]:
         silence_tokens=speech["uncond_audio_tokens"][0],
         motion_buckets=speech["motion_buckets"],
     )
-    with torch.inference_mode():
-        latents = _latents(case, models, conditioning, noise=given["noise"][0])
-        unet_output = _one_pass(models, given)
+    latents = _latents(case, models, conditioning, noise=given["noise"][0])
+    yield against.reference("latents", latents[None], tolerance=LOOP)
     # [n, 3, H, W] -> [1, 3, n, H, W]
     frames = _frames(case, models, latents).transpose(0, 1)[None]
-    shown = {**speech, "uncond_audio_tokens": speech["uncond_audio_tokens"].expand_as(given["uncond_audio_tokens"])}
-    return [
-        against.reference("image_embeds", embeds, tolerance=ONE_PASS),
-        *(against.reference(name, value, tolerance=ONE_PASS) for name, value in shown.items()),
-        against.reference("unet_output", unet_output, tolerance=ONE_PASS),
-        against.reference("latents", latents[None], tolerance=LOOP),
-        against.reference("frames", frames, tolerance=LOOP),
-    ]
+    yield against.reference("frames", frames, tolerance=LOOP)
 
 
 def config_of(case: Case) -> SonicConfig:
-    """The case's parameters, all in float32 on a CPU."""
+    """The case's parameters; what they are computed in and where, the models say."""
     changed = {ours: case.facts[theirs] for theirs, (ours, usual) in PARAMETERS.items() if case.facts[theirs] != usual}
-    return SonicConfig(device="cpu", dtype="float32", **changed)
+    return SonicConfig(**changed)
 
 
 def _span(case: Case) -> tuple[int, int]:
@@ -89,6 +91,8 @@ def _speech(case: Case, models: Models, embeds: torch.Tensor) -> dict[str, Any]:
 
 
 def _one_pass(models: Models, given: dict[str, torch.Tensor]) -> torch.Tensor:
+    weight = models.unet.conv_in.weight
+    given = {name: value.to(weight) for name, value in given.items() if value.is_floating_point()}
     sample = given["unet_sample"]
     branches, frames, _, height, width = sample.shape
     context = context_of_tokens(
@@ -98,7 +102,9 @@ def _one_pass(models: Models, given: dict[str, torch.Tensor]) -> torch.Tensor:
         face_mask=given["face_mask"],
         latent_size=(height, width),
     )
-    output: torch.Tensor = models.unet(sample, torch.tensor(UNET_TIMESTEP), context, given["unet_time_ids"])
+    output: torch.Tensor = models.unet(
+        sample, torch.tensor(UNET_TIMESTEP, device=weight.device), context, given["unet_time_ids"]
+    )
     return output
 
 

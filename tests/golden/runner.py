@@ -12,12 +12,12 @@ from tests.golden.pictures import face_detect, preprocess, rife
 from tests.golden.pipeline import pipeline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from engine.sonic.weights.load import Models
     from tests.golden.cases import Case, Quantity
 
-COMPUTED: dict[str, Callable[[Case, Models], list[Quantity]]] = {
+COMPUTED: dict[str, Callable[[Case, Models], Iterable[Quantity]]] = {
     "pipeline": pipeline,
     "preprocess": preprocess,
     "face_detect": face_detect,
@@ -25,8 +25,8 @@ COMPUTED: dict[str, Callable[[Case, Models], list[Quantity]]] = {
 }
 
 
-def run_case(case: Case) -> list[Quantity]:
-    """Every quantity of the case, computed in float32 on the CPU."""
+def run_case(case: Case, *, device: str = "cpu", dtype: str = "float32") -> list[Quantity]:
+    """Every quantity of the case; the tolerances are those of float32 on the CPU."""
     with tempfile.TemporaryDirectory(prefix="golden-") as folder:
         write_checkpoint(Path(folder), case)
-        return COMPUTED[case.kind](case, load_models(Path(folder), device="cpu", dtype="float32"))
+        return list(COMPUTED[case.kind](case, load_models(Path(folder), device=device, dtype=dtype)))

@@ -16,6 +16,8 @@ from engine.plan import Geometry, plan_chunks
 from engine.sonic.config import SonicConfig
 from engine.sonic.context import Conditioning
 from engine.sonic.denoise import NonFiniteError, denoise, noise_for, on_ring, windows
+from engine.sonic.unet import SonicUNet
+from tests.golden.weights import fill
 
 LOOP = 1e-3
 MOST_DIFFERENCE = 0.02
@@ -34,16 +36,15 @@ def latents_of(case: GoldenCase, **changes: object) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("name", "changes"),
+    "changes",
     [
-        pytest.param("pipeline_a", {}, id="a"),
-        pytest.param("pipeline_b", {}, id="b, every window wraps"),
-        pytest.param("pipeline_b", {"memory": "lean"}, id="b, lean"),
-        pytest.param("pipeline_b", {"audio_cache_bytes": 0}, id="b, nothing cached"),
+        pytest.param({"memory": "lean"}, id="lean"),
+        pytest.param({"audio_cache_bytes": 0}, id="nothing cached"),
     ],
 )
-def test_the_loop_gives_the_references_latents(name: str, changes: dict[str, object]) -> None:
-    case = golden_case(name)
+def test_the_loop_gives_the_references_latents_another_way(changes: dict[str, object]) -> None:
+    """As it runs by default, test_golden holds it to both cases."""
+    case = golden_case("pipeline_b")
     assert relative_error(latents_of(case, **changes), case.tensors["latents"][0]) < LOOP
 
 
@@ -139,16 +140,30 @@ def lesson() -> Conditioning:
     )
 
 
+@cache
+def two_levels() -> SonicUNet:
+    """Attention and convolution, through space and time, at half of a golden UNet's cost."""
+    config = {
+        **golden_case("pipeline_a").facts["config"]["unet"],
+        "block_out_channels": [32, 64],
+        "num_attention_heads": [1, 2],
+        "down_block_types": ["CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"],
+        "up_block_types": ["UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"],
+    }
+    unet: SonicUNet = fill(SonicUNet(**config)).eval().requires_grad_(False)
+    return unet
+
+
 def rendered(span: tuple[int, int], *, seed: int = 5, phase: int = 0) -> Tensor:
     """A span of the lesson; another phase moves its windows away from where the whole job has them."""
-    case, job = golden_case("pipeline_a"), lesson()
+    job = lesson()
     frames = [frame % FRAMES for frame in range(*span)]
     part = replace(job, audio_tokens=job.audio_tokens[frames], motion_buckets=job.motion_buckets[frames])
     return denoise(
-        case.unet,
-        case.scheduler,
+        two_levels(),
+        golden_case("pipeline_a").scheduler,
         part,
-        config=SonicConfig(steps=10, window=8, shift=3, memory="fast"),
+        config=SonicConfig(steps=6, window=8, shift=3, memory="fast"),
         span=(span[0] + phase, span[1] + phase),
         noise=noise_for(seed, frames, (4, SIDE, SIDE)),
         on_step=lambda share: None,
@@ -179,3 +194,4 @@ def test_chunks_come_out_as_one_piece_would() -> None:
     for name, values in (("absolute phase and noise", ours), ("another phase", phase), ("noise of its own", noise)):
         print(f"{name}: mean {float(values.mean()):.4f}, worst kept frame {float(values.max()):.4f}")  # noqa: T201
     assert float(ours.mean()) <= MOST_DIFFERENCE
+    assert min(float(phase.mean()), float(noise.mean())) > MOST_DIFFERENCE  # so the measure can tell

@@ -24,7 +24,7 @@ from tests.golden.pipeline import PARAMETERS
 from tests.golden.runner import COMPUTED, run_case
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 GOLDEN = ROOT / "tests" / "golden"
@@ -63,11 +63,11 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def computed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[Quantity]]:
-    """The quantities of a case by its name; its weights are written and loaded once."""
+def computed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Iterable[Quantity]]:
+    """The quantities of a case by its name, one after another; its weights are written and loaded once."""
     loaded: dict[str, tuple[Case, Any]] = {}
 
-    def compute(name: str) -> list[Quantity]:
+    def compute(name: str) -> Iterable[Quantity]:
         if name not in loaded:
             case, folder = load_case(GOLDEN / name), tmp_path_factory.mktemp(name)
             write_checkpoint(folder, case)
@@ -87,7 +87,7 @@ def test_every_quantity_of_every_case_is_the_references(folder: Path) -> None:
 
 @pytest.mark.parametrize(("case", "constant", "value"), WRONG)
 def test_a_wrong_constant_is_seen(
-    case: str, constant: str, value: Any, computed: Callable[[str], list[Quantity]], monkeypatch: pytest.MonkeyPatch
+    case: str, constant: str, value: Any, computed: Callable[[str], Iterable[Quantity]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module, name = constant.split(".")
     monkeypatch.setattr(importlib.import_module(f"engine.sonic.{module}"), name, value)
@@ -98,7 +98,7 @@ def test_a_wrong_constant_is_seen(
     ("parameter", "value"), [("appearance_guidance", 2.01), ("audio_guidance", 7.4), ("decode_batch", 4)]
 )
 def test_a_wrong_default_is_seen(
-    parameter: str, value: float, computed: Callable[[str], list[Quantity]], monkeypatch: pytest.MonkeyPatch
+    parameter: str, value: float, computed: Callable[[str], Iterable[Quantity]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert SonicConfig.__init__.__kwdefaults__ is not None
     monkeypatch.setitem(SonicConfig.__init__.__kwdefaults__, parameter, value)
