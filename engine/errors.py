@@ -84,6 +84,12 @@ class WeightsError(EngineError):
         super().__init__("; ".join(problems))
 
 
+class DeviceError(EngineError):
+    """Raised when the device asked for cannot be used; says what would help."""
+
+    code = "no_device"
+
+
 class HubError(EngineError):
     """Raised when the hub of models cannot be reached or refuses; says what would help."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from engine.errors import RenderError, WeightsError
+from engine.errors import DeviceError, RenderError, WeightsError
 from engine.media.image import load_portrait
 from engine.renderer import BUILT_IN, Device, Renderer
 from engine.sonic.config import SonicConfig
@@ -68,8 +68,13 @@ class SonicRenderer(Renderer):
         self._models: Models | None = None
 
     def load(self, device: str) -> None:
-        """Read every model. Raises WeightsError for a folder that is not named, not there, or holds other files."""
+        """Read every model.
+
+        Raises WeightsError for a folder that is not named, not there, or holds other files; DeviceError where torch
+        cannot use the GPU asked for.
+        """
         folder = weights_folder()
+        require_device(device)
         self._device, self._dtype = device, "float32" if device == "cpu" else "float16"
         if device == "cpu":
             torch.set_num_threads(1)  # how a sum is split, and so its last bits, depends on the number of threads
@@ -147,6 +152,22 @@ def weights_folder() -> Path:
     if not Path(named).is_dir():
         raise WeightsError([f"FARM_WEIGHTS is {named}, which is no folder (farm weights fetch {named})"])
     return Path(named)
+
+
+def require_device(device: str) -> None:
+    """Raise DeviceError where `device` is a GPU that torch does not see."""
+    if device == "cpu" or torch.cuda.is_available():
+        return
+    if torch.version.cuda is None and torch.version.hip is None:
+        raise DeviceError(
+            f"{device} was asked for, and this torch ({torch.__version__}) is built for CPUs alone: install torch for "
+            "your GPU (https://pytorch.org/get-started/locally), or use the CPU"
+        )
+    raise DeviceError(
+        f"{device} was asked for, and torch sees no GPU: does `nvidia-smi` list it, is its driver as new as torch "
+        f"{torch.__version__} wants, is CUDA_VISIBLE_DEVICES ({os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')!r}) "
+        "right?"
+    )
 
 
 def frames_on_ring(ring: tuple[int, int], gen_frames: int) -> list[int]:

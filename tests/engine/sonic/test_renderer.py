@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from engine.errors import RenderError, WeightsError
-from engine.plan import gen_frames_of, plan_chunks
+from engine.errors import DeviceError, RenderError, WeightsError
+from engine.plan import Geometry, gen_frames_of, plan_chunks
 from engine.renderer import Inputs
 from engine.sonic.memory import smaller_when_full
 from engine.sonic.renderer import SonicRenderer, frames_on_ring, pieces_of
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 PORTRAIT = Path(__file__).parents[3] / "samples" / "portrait.png"
 FRAMES25 = 8
+MOST_DIFFERENCE = 0.02
+"""Of the mean difference between neighbouring frames."""
 
 
 class Tone:
@@ -73,6 +76,71 @@ def test_weights_that_are_not_there_are_told(monkeypatch: pytest.MonkeyPatch, na
     monkeypatch.setenv("FARM_WEIGHTS", named)
     with pytest.raises(WeightsError, match=words):
         SonicRenderer().load("cpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="torch sees a GPU here")
+def test_a_gpu_that_torch_does_not_see_is_told_with_what_would_help(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FARM_WEIGHTS", str(tmp_path))
+    monkeypatch.setattr(torch.version, "cuda", None)
+    with pytest.raises(DeviceError, match=r"cuda was asked for, and this torch .* is built for CPUs alone: install"):
+        SonicRenderer().load("cuda")
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    with pytest.raises(DeviceError, match=r"torch sees no GPU: does `nvidia-smi` list it, is its driver as new"):
+        SonicRenderer().load("cuda")
+
+
+JOB = 2 * 69 - 1
+SMALL = Geometry(reach=8, window=8, fade=2)
+"""Of a third of the usual window, for a third of the time."""
+
+
+@pytest.fixture(scope="module")
+def cut_and_whole(renderer: SonicRenderer) -> tuple[int, NDArray[np.uint8], NDArray[np.uint8]]:
+    """Where a job of two chunks is cut, in frames25; its frames out of the chunks; and out of one piece."""
+    spec = RenderSpec(renderer="sonic", steps=2, min_resolution=128, seed=3)
+    inputs = Inputs(PORTRAIT, Tone(JOB), spec, JOB, gen_frames_of(JOB))
+    features = renderer.prepare(inputs)
+    features = replace(features, config=replace(features.config, window=SMALL.window, shift=3))
+
+    def kept(chunk_seconds: float) -> tuple[list[int], NDArray[np.uint8]]:
+        plan = plan_chunks(JOB, chunk_seconds=chunk_seconds, geometry=SMALL)
+        frames = []
+        for chunk in plan.chunks:
+            first, stop = max(chunk.out[0], 2 * chunk.kept[0]), min(chunk.out[1], 2 * chunk.kept[1])
+            rendered = list(renderer.render(chunk, features, lambda share: None))
+            assert len(rendered) == chunk.frames25
+            frames += rendered[first - chunk.out[0] : stop - chunk.out[0]]
+        return [2 * chunk.kept[1] for chunk in plan.chunks], np.stack(frames)
+
+    (cut, _), chunked = kept(2.8)
+    _, whole = kept(60)
+    return cut, chunked, whole
+
+
+def test_two_chunks_make_exactly_the_jobs_frames(
+    cut_and_whole: tuple[int, NDArray[np.uint8], NDArray[np.uint8]],
+) -> None:
+    cut, chunked, whole = cut_and_whole
+    assert len(chunked) == len(whole) == JOB
+    assert 0 < cut < JOB
+
+
+def test_the_middle_frame_across_a_cut_is_there_and_comes_out_as_in_one_piece(
+    cut_and_whole: tuple[int, NDArray[np.uint8], NDArray[np.uint8]],
+) -> None:
+    """frame25 cut - 1 lies between the last kept gen_frame of one chunk and the first of the next."""
+    cut, chunked, whole = cut_and_whole
+    pictures = whole.astype(float)
+    neighbours = np.abs(pictures[1:] - pictures[:-1]).mean()
+    differences = np.abs(chunked - pictures).mean((1, 2, 3)) / neighbours
+    print(f"middle across the cut {differences[cut - 1]:.4f}, mean of all frames {differences.mean():.4f}")  # noqa: T201
+    assert differences[cut - 1] <= MOST_DIFFERENCE
+    assert differences.mean() <= MOST_DIFFERENCE
+    # a middle, and no repetition of what is beside it
+    assert not np.array_equal(chunked[cut - 1], chunked[cut - 2])
+    assert not np.array_equal(chunked[cut - 1], chunked[cut])
 
 
 @pytest.mark.parametrize(
