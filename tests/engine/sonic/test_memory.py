@@ -1,0 +1,115 @@
+"""What happens when memory runs out or a number overflows, and that a small card is enough."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from tiny_unet import GoldenCase, golden_case, relative_error
+from torch import Tensor
+
+from bench.sonic_memory import peaks, weights_bytes
+from engine.errors import RenderError
+from engine.sonic.denoise import NonFiniteError, denoise
+from engine.sonic.memory import FAST_BYTES_PER_POSITION, LEAN_BYTES_PER_POSITION, denoise_in_what_fits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from engine.sonic.unet import SonicUNet
+
+SHORTAGE = "CUDA out of memory. Tried to allocate 6.00 GiB. GPU 0 has 2.00 GiB free"
+POSITIONS = 64 * 64
+SMALL_CARD = 10e9
+TO_SPARE = 1e9
+"""Bytes left for what is not counted: CUDA's context, workspaces of convolutions, gaps between blocks."""
+
+
+class Card:
+    """The loop on a card where what `too_much` names does not fit; notes what was tried."""
+
+    def __init__(self, too_much: Callable[[SonicUNet, str], bool] = lambda unet, memory: False) -> None:
+        self.too_much = too_much
+        self.tried: list[tuple[torch.dtype, str]] = []
+
+    def __call__(self, unet: SonicUNet, *inputs: object, **named: object) -> Tensor:
+        memory = named["config"].memory  # type: ignore[attr-defined]
+        self.tried.append((unet.dtype, memory))
+        if self.too_much(unet, memory):
+            raise torch.OutOfMemoryError(SHORTAGE)
+        return denoise(unet, *inputs, **named)  # type: ignore[arg-type]
+
+
+def rendered(case: GoldenCase, loop: Card, steps: int = 1, **conditioning: Tensor) -> Tensor:
+    return denoise_in_what_fits(
+        loop,
+        case.unet,
+        case.scheduler,
+        replace(case.conditioning(), **conditioning),
+        config=replace(case.config, steps=steps),
+        span=(0, case.facts["num_frames"]),
+        noise=case.tensors["noise"][0],
+        on_step=lambda share: None,
+    )
+
+
+def test_what_does_not_fit_fast_is_rendered_lean_to_the_same_numbers() -> None:
+    case, loop = golden_case("pipeline_b"), Card(lambda unet, memory: memory == "fast")
+    assert relative_error(rendered(case, loop, case.config.steps), case.tensors["latents"][0]) < 1e-3
+    assert [memory for _, memory in loop.tried] == ["fast", "lean"]
+
+
+def test_what_fits_in_no_way_says_what_was_needed_and_what_is_free() -> None:
+    with pytest.raises(RenderError, match=r"denoising in lean mode ran out of memory: .* 6.00 GiB.* 2.00 GiB free"):
+        rendered(golden_case("pipeline_b"), Card(lambda unet, memory: True))
+
+
+@pytest.fixture
+def half() -> Iterator[GoldenCase]:
+    """Golden case b with its UNet in half precision, and as it was afterwards."""
+    case = golden_case("pipeline_b")
+    kept = {key: value.clone() for key, value in case.unet.state_dict().items()}
+    case.unet.to(torch.float16)
+    yield case
+    case.unet.to(torch.float32).load_state_dict(kept)
+
+
+def test_a_number_that_overflows_in_half_precision_is_computed_once_more_in_float32(half: GoldenCase) -> None:
+    loop, beyond_half = Card(), torch.full((1, 48), 1e5)
+    assert rendered(half, loop, image_embeds=beyond_half).isfinite().all()
+    assert loop.tried == [(torch.float16, "fast"), (torch.float32, "lean")]
+    assert half.unet.dtype == torch.float16
+
+
+def test_a_number_that_overflows_in_float32_too_fails_with_step_and_branch(half: GoldenCase) -> None:
+    loop = Card()
+    with pytest.raises(NonFiniteError, match=r"step 0, branch 'appearance', computed in torch\.float32") as caught:
+        rendered(half, loop, image_embeds=torch.full((1, 48), torch.inf))
+    assert (caught.value.step, caught.value.branch) == (0, "appearance")
+    assert [dtype for dtype, _ in loop.tried] == [torch.float16, torch.float32]
+    assert half.unet.dtype == torch.float16
+
+
+def test_where_float32_has_no_room_the_failure_says_so(half: GoldenCase) -> None:
+    loop = Card(lambda unet, memory: unet.dtype == torch.float32)
+    with pytest.raises(RenderError, match=r"ran out of memory: .* 6.00 GiB.* 2.00 GiB free"):
+        rendered(half, loop, image_embeds=torch.full((1, 48), 1e5))
+    assert half.unet.dtype == torch.float16
+
+
+def test_lean_at_512_fits_a_card_of_10_gb() -> None:
+    """Counted, not measured: the whole model's weights, and the most that is alive at once (docs/performance.md)."""
+    counted = peaks(512, "lean", weights_bytes())
+    print(counted)  # noqa: T201
+    assert counted.most + TO_SPARE <= SMALL_CARD
+    assert counted.stages["window step"] < LEAN_BYTES_PER_POSITION * POSITIONS
+    # where it does not fit at once, decoding goes on with half the batch
+    assert counted.stages["decoding"] / 2 < LEAN_BYTES_PER_POSITION * POSITIONS
+
+
+def test_what_auto_wants_free_for_fast_is_enough() -> None:
+    stages = peaks(512, "fast", weights_bytes()).stages
+    assert max(stages.values()) < FAST_BYTES_PER_POSITION * POSITIONS
+    assert max(stages.values()) > 0.8 * FAST_BYTES_PER_POSITION * POSITIONS  # and not much more than needed
