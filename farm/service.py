@@ -17,7 +17,7 @@ from engine.plan import Geometry, plan_chunks
 from engine.renderer import BUILT_IN
 from engine.spec import RenderSpec
 from farm import decisions
-from farm.errors import InputRefusedError, JobFailedError, NotAllowedError
+from farm.errors import InputRefusedError, JobFailedError, NotAllowedError, NotFoundError
 from farm.jobs import views
 from farm.jobs.model import DEFAULT_PRIORITY, PLAN, PRIORITIES, Event, JobState, JobView, SlotView
 from farm.jobs.request import JobRequest, content_token, own_token
@@ -331,8 +331,10 @@ class Job:
         return views.events(self._farm.books, self.id)
 
     def logs(self, chunk: int | None = None) -> list[AttemptLog]:
-        """What the job's attempts logged, or one chunk's; chunk: its index, from 0."""
-        storage = self._farm.storage
+        """What the job's attempts logged, or one chunk's; chunk: its index, from 0. Raises NotFoundError."""
+        storage, chunks = self._farm.storage, len(self.view().chunks)
+        if chunk is not None and not 0 <= chunk < chunks:
+            raise NotFoundError(f"job {self.id} has no chunk {chunk + 1}, it has {chunks}")
         found = []
         for item in storage.list(keys.logs_folder(self.id, chunk)):
             unit, name = item.key.split("/")[-2:]

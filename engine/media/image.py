@@ -65,6 +65,8 @@ def load_portrait(path: Path) -> NDArray[np.uint8]:
         raise PortraitError(
             f"portrait {path.name} is no image that can be read, wanted a JPEG, PNG, WebP, AVIF or TIFF"
         ) from error
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise PortraitError(f"portrait {path} is no file, wanted a photo") from error
     except _BROKEN as error:
         raise PortraitError(f"portrait {path.name} cannot be read, wanted a whole image file: {error}") from error
 

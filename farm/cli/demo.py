@@ -35,15 +35,16 @@ SLOTS = 2
 class Show:
     """What is rendered: the sample, how it is cut, and the parameters."""
 
+    video: str
     speech: str
     chunk_seconds: float
     parameters: dict[str, Any]
 
 
 SHOWS = {
-    "preview": Show("lesson.opus", 10, {}),
+    "preview": Show("lesson.mp4", "lesson.opus", 10, {}),
     # made-up weights draw noise; small and short, for this runs on a CPU
-    "sonic": Show("greeting.opus", 3, {"renderer": "sonic", "steps": 4, "min_resolution": 128}),
+    "sonic": Show("sonic.mp4", "greeting.opus", 3, {"renderer": "sonic", "steps": 4, "min_resolution": 128}),
 }
 
 
@@ -81,7 +82,7 @@ def demo(
             job = farm.submit(portrait, speech, name="Demo lesson", chunk_seconds=show.chunk_seconds, **show.parameters)
             submitted = time.monotonic()
             view = job.wait() if as_json else _watch(job)
-            video = job.fetch(folder / "lesson.mp4")
+            video = job.fetch(folder / show.video)
             seconds = time.monotonic() - submitted
             facts = _verify(job, view, speech, video) | {"seconds": round(seconds, 1), "video": str(video)}
         note("Stopping the farm ...")

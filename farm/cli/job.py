@@ -173,7 +173,7 @@ def retry(job_id: JobId, as_json: Json = False, folder: Dir = None) -> None:
 
 @app.command(epilog=examples(f"farm job pause {A_JOB}"))
 def pause(job_id: JobId, as_json: Json = False, folder: Dir = None) -> None:
-    """Hold a job: no further chunk of it is given to a slot until `farm job resume`."""
+    """Hold a job until `farm job resume`: chunks in hand are given back, and rendered anew then."""
     _steer(job_id, lambda job: job.pause(), as_json=as_json, folder=folder)
 
 

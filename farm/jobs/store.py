@@ -22,7 +22,7 @@ from redis.retry import Retry
 from farm.errors import BooksError, BooksUnreachableError, NotAllowedError, NotFoundError
 from farm.jobs.model import JOB_MOVES, PLAN, UNIT_MOVES
 from farm.messages import CPU_LISTS, CPU_QUEUE, PLAN_JOB, RENDER_CHUNK, STITCH_JOB, Message, TaskName
-from farm.settings import Settings, masked_url
+from farm.settings import TOML_NAME, Settings, masked_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -138,7 +138,10 @@ class Books:
 
     @classmethod
     def connect(cls, settings: Settings) -> Self:
-        return cls(connect(settings), masked_url(settings.redis_url))
+        where = masked_url(settings.redis_url)
+        if settings.source("redis_url") == "default":
+            where += f" (the default: there is no {settings.dir / TOML_NAME}, and nothing else says where the farm is)"
+        return cls(connect(settings), where)
 
     def close(self) -> None:
         self.client.close()

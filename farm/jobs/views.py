@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 PAGE = 500
 """Jobs that are read in one go."""
+LEAST_RENDERED = 0.02
+"""Chunks that must be rendered before their speed says anything."""
 PLANNED_SHARE, RENDERED_SHARE = 0.02, 0.95
 """Shares of a job's progress that lie before rendering begins and before stitching begins."""
 
@@ -78,7 +80,7 @@ def job_view(books: Books, job: str) -> JobView:
     ended = tuple(AttemptView(**json.loads(line)) for line in attempts)
     state = JobState(fields["state"])
     share = _share(state, chunks, float(units[1].get("percent", 0)))
-    started = _seconds(fields.get("started"))
+    paused = fields.get("paused") == "1"
     return JobView(
         id=job,
         state=state,
@@ -86,14 +88,14 @@ def job_view(books: Books, job: str) -> JobView:
         owner=fields["owner"],
         renderer=fields["renderer"],
         priority=int(fields["priority"]),
-        paused=fields.get("paused") == "1",
+        paused=paused,
         needs_review=fields.get("needs_review") == "1",
         submitted=float(fields["submitted"]) / 1000,
-        started=started,
+        started=_seconds(fields.get("started")),
         ended=_seconds(fields.get("ended")),
         frames25=int(fields["frames25"]) if "frames25" in fields else None,
         percent=round(100 * share, 1),
-        seconds_left=_seconds_left(state, share, started, now),
+        seconds_left=None if state.ended or paused else _seconds_left(chunks, ended + running, now),
         chunks=chunks,
         attempts=ended + running,
         versions=tuple(json.loads(fields.get("versions", "[]"))),
@@ -191,10 +193,19 @@ def _share(state: JobState, chunks: tuple[ChunkView, ...], stitch_percent: float
     return PLANNED_SHARE + (RENDERED_SHARE - PLANNED_SHARE) * rendered + (1 - RENDERED_SHARE) * stitch_percent / 100
 
 
-def _seconds_left(state: JobState, share: float, started: float | None, now: float) -> float | None:
-    if state.ended or started is None or share <= PLANNED_SHARE:
+def _seconds_left(chunks: tuple[ChunkView, ...], attempts: tuple[AttemptView, ...], now: float) -> float | None:
+    """Time left at the speed at which this job's chunks came so far; None before there is one.
+
+    Only time in which chunks that count were rendered is looked at: pauses, stops and lost attempts say nothing.
+    """
+    percent = {str(chunk.index): 100 if chunk.state is UnitState.DONE else chunk.percent for chunk in chunks}
+    counted = [attempt for attempt in attempts if attempt.unit in percent and attempt.outcome in {None, "done"}]
+    rendered = sum(percent[attempt.unit] for attempt in counted) / 100
+    if rendered < LEAST_RENDERED:
         return None
-    return round((now - started) * (1 - share) / share, 1)
+    spent = sum((now if attempt.ended is None else attempt.ended) - attempt.started for attempt in counted)
+    lanes = max(1, sum(attempt.ended is None for attempt in counted))
+    return round((len(chunks) - rendered) * spent / rendered / lanes, 1)
 
 
 def _seconds(milliseconds: str | None) -> float | None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import secrets
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from engine.errors import MissingExtraError, UnknownRendererError
+from engine.renderer import BUILT_IN, targets_of
 from farm.errors import SettingsError
 from farm.local.ports import free_port, is_free
 from farm.local.servers import write_private
@@ -60,12 +63,31 @@ class Former:
 
 
 def refuse_contradictions(settings: Settings) -> None:
-    """Raise SettingsError when slots are asked for while GPUs are named: then there is one for each of those."""
+    """Raise SettingsError for settings that cannot go together, before anything is started.
+
+    Slots asked for while GPUs are named, for then there is one for each of those; renderers that cannot start.
+    """
+    refuse_renderers_that_cannot_start(settings)
     if settings.gpus and is_given(settings, "slots"):
         gpus = f"gpus is {','.join(settings.gpus)} ({settings.source('gpus')})"
         raise SettingsError(
             f"slots is {settings.slots}, but {gpus}, a slot each: leave slots out, or set gpus to nothing"
         )
+
+
+def refuse_renderers_that_cannot_start(settings: Settings) -> None:
+    """Raise what a slot would find out only when it is started: an unknown name, no weights, no torch."""
+    try:
+        targets = targets_of(settings.renderers)
+    except UnknownRendererError as error:
+        raise SettingsError(f"renderers is {','.join(settings.renderers)}: {error}") from None
+    if targets.get("sonic") != BUILT_IN["sonic"].target:
+        return
+    if find_spec("torch") is None:
+        raise MissingExtraError("renderer 'sonic'", "sonic")
+    if settings.weights is None or not settings.weights.is_dir():
+        found = "not set" if settings.weights is None else f"{settings.weights}, which is no folder"
+        raise SettingsError(f"weights is {found}, wanted the folder of Sonic's checkpoints: `farm weights fetch DIR`")
 
 
 def flower_port(settings: Settings) -> int:

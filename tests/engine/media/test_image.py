@@ -153,7 +153,7 @@ def test_what_is_no_image_is_refused(tmp_path: Path) -> None:
     assert "no image" in refusal(tmp_path / "notes.jpg")
     (tmp_path / "empty.png").write_bytes(b"")
     assert "no image" in refusal(tmp_path / "empty.png")
-    assert "cannot be read" in refusal(tmp_path / "missing.png")
+    assert "is no file" in refusal(tmp_path / "missing.png")
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])

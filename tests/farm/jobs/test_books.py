@@ -365,3 +365,21 @@ def test_a_redis_that_does_not_answer_is_named_without_its_password(desk: Desk) 
     with pytest.raises(BooksUnreachableError, match=r"127\.0\.0\.1:1") as caught:
         books.dispatch()
     assert "topsecret" not in str(caught.value)
+
+
+def test_time_left_counts_rendering_alone(desk: Desk) -> None:
+    job = desk.planned(chunks=4)
+    lease = desk.claim(job, 0, slot="a")
+    wait_until(lambda: desk.books.renew(lease, percent=50, lease_seconds=60) and _left(desk, job), what="an estimate")
+    desk.books.decide(job, "pause", who="ann")
+    assert _left(desk, job) is None
+    desk.books.record(lease)
+    desk.books.client.hset(f"farm:job:{job}", "started", 0)  # as if it had been held since the beginning of time
+    desk.books.decide(job, "resume", who="ann")
+    took = next(attempt for attempt in views.job_view(desk.books, job).attempts if attempt.unit == "0")
+    assert took.ended is not None
+    assert _left(desk, job) == pytest.approx(3 * (took.ended - took.started), abs=0.2)
+
+
+def _left(desk: Desk, job: str) -> float | None:
+    return views.job_view(desk.books, job).seconds_left
