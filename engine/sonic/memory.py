@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from engine.errors import RenderError
+from engine.sonic.config import LATENT_PIXELS
 from engine.sonic.denoise import NonFiniteError
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ FAST_BYTES_PER_POSITION = 1_600_000
 
 LEAN_BYTES_PER_POSITION = 600_000
 """The same for `lean`: one branch at a time (docs/sonic.md#memory)."""
-LATENT_SIDE = 8
-"""Pixels along one side of a latent position (docs/sonic.md#portrait)."""
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +44,7 @@ def chosen_mode(config: SonicConfig, latent_size: tuple[int, ...]) -> str:
 def most_pixels(device: str) -> int:
     """Pixels of the largest frame that `lean` can render in what is free on the device now."""
     free, _ = torch.cuda.mem_get_info(device)
-    return free // LEAN_BYTES_PER_POSITION * LATENT_SIDE**2
+    return free // LEAN_BYTES_PER_POSITION * LATENT_PIXELS**2
 
 
 def denoise_in_what_fits(

@@ -45,6 +45,17 @@ REQUEST = JobRequest(
     submitted=1_767_225_600.25,
     warnings=("the speech is quiet",),
 )
+SLOT_FACTS = {
+    "state": "ready",
+    "host": "here",
+    "pid": 1,
+    "process": "p1",
+    "launcher": "l1",
+    "device": "cpu",
+    "visible_devices": "",
+    "renderers": ["preview"],
+    "ttl_ms": 60_000,
+}
 
 
 class Hand:
@@ -325,17 +336,7 @@ def test_waiting_chunks_of_a_job_that_came_back_are_sent_in_order(hand: Hand) ->
     job = hand.planned()
     hand.render(job, 0)
     hand.empty_and_recover()
-    facts = {
-        "state": "ready",
-        "host": "here",
-        "pid": 1,
-        "process": "p1",
-        "launcher": "l1",
-        "device": "cpu",
-        "visible_devices": "",
-        "ttl_ms": 60_000,
-    }
-    hand.books.report_slot("a", facts | {"renderers": ["preview"]}, loaded=True)
+    hand.books.report_slot("a", SLOT_FACTS, loaded=True)
     assert [(message.job, message.chunk) for message in hand.books.dispatch()] == [(job.id, 1)]
 
 
@@ -359,24 +360,13 @@ def test_foreign_objects_among_the_jobs_are_passed_over(hand: Hand) -> None:
 
 
 def test_a_slot_that_the_books_forgot_is_known_again_at_its_next_pulse(settings: Settings) -> None:
-    facts = {
-        "state": "ready",
-        "host": "here",
-        "pid": 1,
-        "process": "p1",
-        "launcher": "l1",
-        "device": "cpu",
-        "visible_devices": "",
-        "ttl_ms": 60_000,
-    }
-    facts |= {"renderers": ["preview"]}
     with closing(Books.connect(settings)) as books:
-        books.report_slot("a", facts, loaded=True)
+        books.report_slot("a", SLOT_FACTS, loaded=True)
         books.client.flushall()
         books.report_slot("a", {"state": "draining"})
         assert views.slot_views(books) == [], "half a slot helps nobody"
-        books.report_slot("a", facts, loaded=True, pulse=True)
+        books.report_slot("a", SLOT_FACTS, loaded=True, pulse=True)
         assert [(slot.name, slot.state) for slot in views.slot_views(books)] == [("a", "idle")]
         books.report_slot("a", {"state": "draining"})
-        books.report_slot("a", facts, loaded=True, pulse=True)
+        books.report_slot("a", SLOT_FACTS, loaded=True, pulse=True)
         assert [(slot.state, slot.loads) for slot in views.slot_views(books)] == [("draining", 1)]

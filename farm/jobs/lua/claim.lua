@@ -38,9 +38,7 @@ redis.call('HDEL', unit_key(arg.job, unit), 'rung')
 redis.call('HSET', unit_key(arg.job, unit), 'suffix', arg.suffix, 'slot', arg.slot, 'started', now, 'percent', 0)
 redis.call('ZADD', LEASES, now + arg.lease_ms, pair(arg.job, unit))
 if redis.call('EXISTS', slot_key(arg.slot)) == 1 then
-  local idle_since = get(slot_key(arg.slot), 'idle_since')
   redis.call('HSET', slot_key(arg.slot), 'holds', pair(arg.job, unit))
-  if idle_since then redis.call('HSET', slot_key(arg.slot), 'last_gap', now - idle_since) end
 end
 redis.call('HSETNX', key, 'started', now)
 event(arg.job, 'attempt started', arg.slot, 'attempt ' .. number .. ' at ' .. in_words(unit))

@@ -98,7 +98,6 @@ end
 local function free_slot(slot, job, unit)
   if get(slot_key(slot), 'holds') == pair(job, unit) then
     redis.call('HDEL', slot_key(slot), 'holds')
-    redis.call('HSET', slot_key(slot), 'idle_since', now)
   end
 end
 

@@ -18,6 +18,5 @@ if arg.fields.process and process and process ~= arg.fields.process and holds th
 end
 for name, value in pairs(arg.fields) do redis.call('HSET', key, name, value) end
 if arg.loaded then redis.call('HINCRBY', key, 'loads', 1) end
-if arg.loaded then redis.call('HSET', key, 'idle_since', now) end
 redis.call('ZADD', SLOTS, now, arg.slot)
 return answer({ok = true})
