@@ -98,6 +98,7 @@ class Renderer(ABC):
 @dataclass(frozen=True)
 class BuiltIn:
     """A renderer that comes with the farm. target: module:Class. licence: of its weights, shown with every job.
+    smoothing: strength of the motion filter behind it, where a job does not say.
 
     The geometry stands here so that a worker without torch can plan for a renderer that needs it.
     """
@@ -105,6 +106,7 @@ class BuiltIn:
     target: str
     geometry: Geometry
     licence: str = ""
+    smoothing: float = 0.0
 
 
 BUILT_IN: Mapping[str, BuiltIn] = {
@@ -113,6 +115,7 @@ BUILT_IN: Mapping[str, BuiltIn] = {
         "engine.sonic.renderer:SonicRenderer",
         Geometry(reach=25, window=25),
         licence="Sonic weights: CC BY-NC-SA 4.0, not for commercial use; SVD: Stability AI Community License",
+        smoothing=0.3,
     ),
 }
 """The renderers that come with the farm, by name."""

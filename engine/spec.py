@@ -1,7 +1,8 @@
-"""What a render is asked for (`RenderSpec`) and what one worker is given of it (`ChunkSpec`)."""
+"""What a render is asked for (`RenderSpec`), how it leaves (`OutputSpec`), what one worker is given (`ChunkSpec`)."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -14,6 +15,12 @@ FRAME_RATE = 25
 SAMPLES_PER_FRAME = SPEECH_RATE // FRAME_RATE
 """Speech samples under one output frame (640)."""
 FRAMINGS = ("full", "face")
+SIZES = {"720p": (1280, 720), "1080p": (1920, 1080)}
+"""Named output sizes: width and height in pixels."""
+FITS = ("pad", "crop")
+QUALITIES = ("draft", "standard", "master")
+LARGEST_SIDE = 4096
+"""Pixels that a side of the output has at most."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,68 @@ class RenderSpec:
         return cls(**data)
 
 
+@dataclass(frozen=True, kw_only=True)
+class OutputSpec:
+    """How the frames that a renderer made leave the farm.
+
+    size: "source" for what the renderer makes, a name of SIZES, or WxH in even pixels. fit: how another shape is
+    filled, with borders or by cutting. paste_back: a `face` crop is put back into the photo. quality: the encoder's
+    preset. smoothing: strength of the motion filter, None for the renderer's own. calibrate: correct the lag between
+    mouth and speech. check: render what looks broken again. mark: write "AI-generated" into the picture.
+
+    Raises SpecError naming every value that is wrong.
+    """
+
+    size: str = "source"
+    fit: str = "pad"
+    paste_back: bool = False
+    quality: str = "standard"
+    smoothing: float | None = None
+    calibrate: bool = True
+    check: bool = True
+    mark: bool = False
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"{name} is {getattr(self, name)!r}, wanted one of {', '.join(words)}"
+            for name, words in (("fit", FITS), ("quality", QUALITIES))
+            if getattr(self, name) not in words
+        ]
+        if self.smoothing is not None and not 0 <= self.smoothing <= 1:
+            problems.append(f"smoothing is {self.smoothing}, wanted 0 to 1")
+        if self.size != "source" and self.pixels is None:
+            names = ", ".join(SIZES)
+            problems.append(
+                f"size is {self.size!r}, wanted source, {names}, or WxH of even sides, 64 to {LARGEST_SIDE} pixels"
+            )
+        if problems:
+            raise SpecError(problems)
+
+    @property
+    def pixels(self) -> tuple[int, int] | None:
+        """Width and height that are asked for; None for what the renderer makes."""
+        if self.size in SIZES:
+            return SIZES[self.size]
+        found = re.fullmatch(r"(\d{2,4})x(\d{2,4})", self.size)
+        if found is None:
+            return None
+        width, height = int(found[1]), int(found[2])
+        fits = all(64 <= side <= LARGEST_SIDE and side % 2 == 0 for side in (width, height))
+        return (width, height) if fits else None
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Redraw:
+    """gen_frames [start, stop) of a job whose chance comes from another seed than the job's own."""
+
+    seed: int
+    start: int
+    stop: int
+
+
 @dataclass(frozen=True)
 class ChunkSpec:
     """A span of a job for one worker. Ranges are half open.
@@ -95,6 +164,7 @@ class ChunkSpec:
     kept: gen_frames [a, b) that are this chunk's own. span: gen_frames to render, kept grown by fade, reach and
     radius and clipped to the job. out: frames25 that must come out of the renderer, kept grown by the fade.
     head, tail: how many of the first and last of `out` are shared with a neighbour (0 at the job's own ends).
+    redraw: what of the span is drawn anew; no plan has one.
     """
 
     index: int
@@ -103,6 +173,7 @@ class ChunkSpec:
     out: tuple[int, int]
     head: int
     tail: int
+    redraw: Redraw | None = None
 
     @property
     def frames25(self) -> int:
@@ -126,4 +197,5 @@ class ChunkSpec:
             out=(data["out"][0], data["out"][1]),
             head=data["head"],
             tail=data["tail"],
+            redraw=Redraw(**data["redraw"]) if data.get("redraw") else None,
         )

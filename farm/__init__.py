@@ -22,7 +22,8 @@ if TYPE_CHECKING:
         NotFoundError,
         UnreachableError,
     )
-    from farm.service import Farm, Job
+    from farm.job import Job
+    from farm.service import Farm
     from farm.settings import Settings
 
 __all__ = [
@@ -42,5 +43,5 @@ def __getattr__(name: str) -> Any:
     """Import on first use: `farm --help` and Tab must not wait for Celery, Redis and boto3."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = {"Farm": "service", "Job": "service", "Settings": "settings"}.get(name, "errors")
+    home = {"Farm": "service", "Job": "job", "Settings": "settings"}.get(name, "errors")
     return getattr(import_module(f"farm.{home}"), name)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine.errors import PortraitError, SpecError, SpeechError
 from engine.media.audio import SpeechInfo, inspect_speech
 from engine.media.face import detect_faces, face_problems
 from engine.media.image import load_portrait, render_size
-from engine.spec import BLURRY_BELOW_STEPS, FRAME_RATE, RenderSpec
+from engine.spec import BLURRY_BELOW_STEPS, FRAME_RATE, OutputSpec, RenderSpec
 from farm.errors import InputRefusedError
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     Box = tuple[float, float, float, float]
 
+Spec = TypeVar("Spec", RenderSpec, OutputSpec)
+
 SHORTEST_SPEECH_SECONDS = 0.2
 SILENT_BELOW_DBFS = -60.0
 """A speech whose loudest 400 ms stay under this is taken for silence."""
@@ -26,8 +28,14 @@ CLIPPED_ABOVE = 0.001
 """Share of samples at full scale above which a speech sounds distorted; a track normalised to 0 dBFS has fewer."""
 FRAME_SECONDS = 1 / FRAME_RATE
 
-_KINDS: dict[type, str] = {int: "a whole number", float: "a number", str: "a name"}
+SHARP_AT_1080P = 1024
+"""min_resolution of a job that asks for 1080p and does not name one."""
+
+_KINDS: dict[type, str] = {int: "a whole number", float: "a number", str: "a name", bool: "true or false"}
 _PARAMETERS: dict[str, type] = {each.name: type(each.default) for each in fields(RenderSpec)}
+_OUTPUT: dict[str, type] = {
+    each.name: float if each.default is None else type(each.default) for each in fields(OutputSpec)
+}
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,7 @@ class Checked:
     """Inputs that can be rendered. portrait_size: (width, height); face: box (x0, y0, x1, y1) in its pixels."""
 
     spec: RenderSpec
+    output: OutputSpec
     speech: SpeechInfo
     portrait_size: tuple[int, int]
     face: Box
@@ -62,19 +71,21 @@ def preflight(
     *,
     duration: float | None,
     max_speech_seconds: float,
-    chunk_seconds: float,
+    chunk_seconds: float | None,
     declared: Collection[str] | None,
 ) -> Checked:
     """Look at everything a job is made of.
 
-    parameters: fields of RenderSpec. duration: seconds that the speech should have. declared: renderers that the
-    farm's slots offer now, None where that is not known. Files are judged by their content, whatever their names.
+    parameters: fields of RenderSpec and OutputSpec. duration: seconds that the speech should have. declared:
+    renderers that the farm's slots offer now, None where that is not known. Files are judged by their content,
+    whatever their names.
 
     Raises InputRefusedError with every problem at once.
     """
     found = _Findings()
-    spec = _check_parameters(parameters, found)
-    _check_chunk_seconds(chunk_seconds, found)
+    spec, output = _check_parameters(parameters, found)
+    if chunk_seconds is not None:
+        _check_chunk_seconds(chunk_seconds, found)
     picture = _check_portrait(portrait, found)
     sound = _check_speech(speech, max_speech_seconds, found)
     if duration is not None:
@@ -83,36 +94,46 @@ def preflight(
         _check_picture_size(picture, spec, found)
     if spec and declared is not None:
         _check_renderer(spec.renderer, declared, found)
-    if found.problems or spec is None or picture is None or sound is None:
+    if found.problems or spec is None or output is None or picture is None or sound is None:
         raise InputRefusedError(found.problems)
-    return Checked(spec, sound, picture.size, picture.face, tuple(found.warnings))
+    return Checked(spec, output, sound, picture.size, picture.face, tuple(found.warnings))
 
 
-def _check_parameters(parameters: Mapping[str, Any], found: _Findings) -> RenderSpec | None:
-    """The spec, None where a parameter is wrong; those of the right type are still held against their ranges."""
+def _check_parameters(parameters: Mapping[str, Any], found: _Findings) -> tuple[RenderSpec | None, OutputSpec | None]:
+    """Both specs, None where a parameter is wrong; those of the right type are still held against their ranges."""
+    known = _PARAMETERS | _OUTPUT
     problems, usable = [], {}
     for name, value in parameters.items():
-        kind = _PARAMETERS.get(name)
+        kind = known.get(name)
         if kind is None:
-            problems.append(f"there is no parameter {name!r}, wanted one of {', '.join(sorted(_PARAMETERS))}")
+            problems.append(f"there is no parameter {name!r}, wanted one of {', '.join(sorted(known))}")
         elif not _is(value, kind):
             problems.append(f"{name} is {value!r}, wanted {_KINDS[kind]}")
         else:
             usable[name] = kind(value)  # 1 and 1.0 are one parameter, and one job
-    try:
-        spec = RenderSpec(**usable)
-    except SpecError as error:
-        found.problems += problems + error.problems
-        return None
+    if usable.get("size") == "1080p":
+        usable.setdefault("min_resolution", SHARP_AT_1080P)
+    spec = _built(RenderSpec, {name: value for name, value in usable.items() if name in _PARAMETERS}, problems)
+    output = _built(OutputSpec, {name: value for name, value in usable.items() if name in _OUTPUT}, problems)
     found.problems += problems
-    if spec.steps < BLURRY_BELOW_STEPS:
+    if spec and output and output.paste_back and spec.framing != "face":
+        found.problems.append(f"paste_back was asked for with framing {spec.framing!r}, wanted framing 'face'")
+    if spec and spec.steps < BLURRY_BELOW_STEPS:
         found.warnings.append(f"steps is {spec.steps}: the picture will be blurred below {BLURRY_BELOW_STEPS}")
-    return None if problems else spec
+    return spec, output
+
+
+def _built(kind: type[Spec], values: dict[str, Any], problems: list[str]) -> Spec | None:
+    try:
+        return kind(**values)
+    except SpecError as error:
+        problems += error.problems
+        return None
 
 
 def _is(value: object, kind: type) -> bool:
-    if isinstance(value, bool):
-        return False
+    if isinstance(value, bool) or kind is bool:
+        return isinstance(value, bool) and kind is bool
     if kind is str:
         return isinstance(value, str) and bool(value)
     if isinstance(value, int):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Self
 from engine.errors import PlanError
 from engine.plan import Geometry, plan_chunks
 from engine.renderer import BUILT_IN
-from engine.spec import RenderSpec
-from farm import decisions
-from farm.errors import InputRefusedError, JobFailedError, NotAllowedError, NotFoundError
+from engine.spec import OutputSpec, RenderSpec
+from farm.errors import InputRefusedError
+from farm.job import Job
 from farm.jobs import views
-from farm.jobs.model import DEFAULT_PRIORITY, PLAN, PRIORITIES, Event, JobState, JobView, SlotView
+from farm.jobs.model import DEFAULT_PRIORITY, PLAN, PRIORITIES, JobState, JobView, SlotView
 from farm.jobs.request import JobRequest, content_token, own_token
 from farm.jobs.store import Books, cpu_message
 from farm.recover import Recovered, recover
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from farm.messages import Bell
     from farm.preflight import Checked
 
-LOOK_SECONDS = 0.5
-"""Pause between two looks at a job that is waited for."""
 ID_LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
 LONGEST_NAME = 200
 
@@ -43,12 +41,21 @@ OnStep = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
-class AttemptLog:
-    """What one attempt logged. unit: "plan", "stitch" or the chunk's index."""
+class _Files:
+    """A job's inputs as local files."""
 
-    unit: str
-    attempt: int
-    text: str
+    portrait: Path
+    speech: Path
+    subtitles: Path | None
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """A job's inputs in storage, by their SHA-256."""
+
+    portrait: str
+    speech: str
+    subtitles: str
 
 
 class Farm:
@@ -103,53 +110,76 @@ class Farm:
         duration: float | None = None,
         chunk_seconds: float | None = None,
         token: str | None = None,
+        consent: str = "",
+        subtitles: str | Path | None = None,
         on_progress: OnStep | None = None,
         **parameters: Any,
     ) -> Job:
         """Check everything, store the inputs, enter the job into the books.
 
         portrait, speech: paths or s3:// URLs. name: defaults to the speech's file name. priority: 0 first, 9 last.
-        duration: seconds that the speech should have, checked. chunk_seconds: video seconds a chunk keeps. token: a
-        second submit with the same one returns the same job. parameters: fields of engine.spec.RenderSpec.
+        duration: seconds that the speech should have, checked. chunk_seconds: video seconds a chunk keeps, by default
+        what suits the farm when the job is planned. token: a second submit with the same one returns the same job.
+        consent: where the agreement of the person shown is kept. subtitles: an SRT file. parameters: fields of
+        engine.spec.RenderSpec and OutputSpec.
 
         Raises InputRefusedError with every problem at once; then nothing is left behind.
         """
         say = on_progress or (lambda _what, _share: None)
         name = name if name is not None else _text(Path(str(speech)).stem)
         owner = owner if owner is not None else self.settings.owner
+        parameters.setdefault("check", self.settings.check)
         with TemporaryDirectory(prefix="sonic-farm-submit-") as folder:
-            portrait_file = self._local(portrait, Path(folder) / "portrait")
-            speech_file = self._local(speech, Path(folder) / "speech")
+            files = _Files(
+                portrait=self._local(portrait, Path(folder) / "portrait"),
+                speech=self._local(speech, Path(folder) / "speech"),
+                subtitles=self._local(subtitles, Path(folder) / "subtitles") if subtitles is not None else None,
+            )
             say("checking", 0.0)
-            labels = _label_problems(name, owner, priority, token)
-            labels += renderer_problems(parameters.get("renderer", RenderSpec.renderer))
-            checked = self._check(portrait_file, speech_file, parameters, duration, chunk_seconds, labels)
+            labels = _label_problems(name=name, owner=owner, token=token, consent=consent or None)
+            labels += _priority_problems(priority) + renderer_problems(parameters.get("renderer", RenderSpec.renderer))
+            checked = self._check(files, parameters, duration, chunk_seconds, labels)
             say("storing", 0.0)
-            portrait_sha = self.storage.put_asset(portrait_file)
-            speech_sha = self.storage.put_asset(speech_file, on_progress=lambda share: say("storing", share))
-        spec = checked.spec
-        wanted = chunk_seconds if chunk_seconds is not None else self.settings.chunk_seconds
+            stored = self._store(files, on_progress=lambda share: say("storing", share))
+        spec, output = checked.spec, self._settled(checked)
+        content = content_token(owner, spec, output, chunk_seconds=chunk_seconds, consent=consent, **asdict(stored))
         request = JobRequest(
             id=_new_id(),
             name=name,
             owner=owner,
             priority=priority,
             spec=spec,
-            portrait=portrait_sha,
+            output=output,
+            portrait=stored.portrait,
             portrait_name=_text(Path(str(portrait)).name),
-            speech=speech_sha,
+            speech=stored.speech,
             speech_name=_text(Path(str(speech)).name),
-            chunk_seconds=wanted,
+            subtitles=stored.subtitles,
+            chunk_seconds=chunk_seconds,
             max_attempts=self.settings.max_attempts,
-            token=own_token(token)
-            if token is not None
-            else content_token(owner, spec, portrait=portrait_sha, speech=speech_sha, chunk_seconds=chunk_seconds),
+            token=own_token(token) if token is not None else content,
             submitted=time.time(),
             pixels=_frame_pixels(checked),
             licence=BUILT_IN[spec.renderer].licence if spec.renderer in BUILT_IN else "",
+            consent=consent,
             warnings=checked.warnings,
         )
         return self._enter(request)
+
+    def _settled(self, checked: Checked) -> OutputSpec:
+        """The output as it was asked for, with what renderer and farm say where nobody did."""
+        output, built_in = checked.output, BUILT_IN.get(checked.spec.renderer)
+        smoothing = output.smoothing
+        if smoothing is None:
+            smoothing = built_in.smoothing if built_in else 0.0
+        return replace(output, smoothing=smoothing, mark=output.mark or self.settings.mark)
+
+    def _store(self, files: _Files, *, on_progress: Callable[[float], None]) -> _Stored:
+        return _Stored(
+            portrait=self.storage.put_asset(files.portrait),
+            subtitles=self.storage.put_asset(files.subtitles) if files.subtitles is not None else "",
+            speech=self.storage.put_asset(files.speech, on_progress=on_progress),
+        )
 
     def _local(self, where: str | Path, target: Path) -> Path:
         if str(where).startswith("s3://"):
@@ -159,8 +189,7 @@ class Farm:
 
     def _check(
         self,
-        portrait: Path,
-        speech: Path,
+        files: _Files,
         parameters: dict[str, Any],
         duration: float | None,
         chunk_seconds: float | None,
@@ -170,12 +199,12 @@ class Farm:
 
         try:
             checked = preflight(
-                portrait,
-                speech,
+                files.portrait,
+                files.speech,
                 parameters,
                 duration=duration,
                 max_speech_seconds=self.settings.max_speech_seconds,
-                chunk_seconds=chunk_seconds if chunk_seconds is not None else self.settings.chunk_seconds,
+                chunk_seconds=chunk_seconds,
                 declared={renderer for slot in self.slots() if slot.state != "lost" for renderer in slot.renderers},
             )
             if chunk_seconds is not None:
@@ -236,124 +265,18 @@ class Farm:
         return views.cpu_workers(self.books)
 
 
-class Job:
-    """A job of a farm. created: False when submit returned a job that existed already."""
-
-    def __init__(self, farm: Farm, id: str, *, warnings: tuple[str, ...] = (), created: bool = True) -> None:
-        self._farm = farm
-        self.id = id
-        self.warnings = warnings
-        self.created = created
-
-    def __repr__(self) -> str:
-        return f"Job({self.id!r})"
-
-    def view(self) -> JobView:
-        """Where the job stands now."""
-        return views.job_view(self._farm.books, self.id)
-
-    def wait(self, timeout: float | None = None, *, on_change: Callable[[JobView], None] | None = None) -> JobView:
-        """Wait until the job is done.
-
-        Raises JobFailedError when it failed or was cancelled, TimeoutError after `timeout` seconds.
-        """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        last = None
-        while True:
-            view = self.view()
-            if view != last and on_change is not None:
-                on_change(view)
-            last = view
-            if view.state is JobState.DONE:
-                return view
-            if view.state.ended:
-                reason = f": {view.error.message}" if view.error else ""
-                raise JobFailedError(f"job {self.id} {view.state}{reason}")
-            if deadline is not None and time.monotonic() >= deadline:
-                raise TimeoutError(f"job {self.id} is still {view.state} after {timeout:g} s")
-            time.sleep(LOOK_SECONDS)
-
-    def fetch(self, path: Path | str, *, on_progress: Callable[[float], None] | None = None) -> Path:
-        """Download the result to `path`; raises NotAllowedError while there is none."""
-        target = Path(path)
-        self._farm.storage.get_file(self._result(), target, on_progress=on_progress)
-        return target
-
-    def result_url(self, expires_s: int = 3600) -> str:
-        """A link to the result that works for a while without credentials."""
-        return self._farm.storage.url(self._result(), expires_s=expires_s)
-
-    def report(self) -> dict[str, Any]:
-        """report.json of the current result: settings, accepted segments, frame hashes."""
-        found: dict[str, Any] = self._farm.storage.get_json(self._result().rpartition("/")[0] + "/report.json")
-        return found
-
-    def _result(self) -> str:
-        view = self.view()
-        if view.result is None:
-            raise NotAllowedError(f"job {self.id} has no result yet: it is {view.state}")
-        return view.result
-
-    def cancel(self) -> None:
-        """Stop the job for good; what is rendering stops within a second."""
-        self._decide("cancel")
-
-    def retry(self) -> None:
-        """Try a failed or cancelled job again; finished chunks are kept."""
-        self._decide("retry")
-
-    def pause(self) -> None:
-        """Render nothing more of the job until it is resumed; what is rendering is handed back."""
-        self._decide("pause")
-
-    def resume(self) -> None:
-        """Go on with a paused job."""
-        self._decide("resume")
-
-    def set_priority(self, priority: int) -> None:
-        """0 is served first, 9 last; acts on the next chunk."""
-        if type(priority) is not int or priority not in PRIORITIES:
-            raise InputRefusedError([f"priority is {priority}, wanted 0 to 9"])
-        self._decide("priority", value=priority)
-
-    def _decide(self, what: str, *, value: int | None = None) -> None:
-        farm = self._farm
-        # What stops a job is in storage before the books hear of it, what lets it go on leaves storage after: whoever
-        # dies in between, a recovery never renders what somebody stopped. An ended job's books refuse; nothing is kept.
-        if not JobState(views.job_fields(farm.books, self.id)["state"]).ended:
-            decisions.keep(farm.storage, self.id, what, who=farm.settings.owner, value=value)
-        farm.books.decide(self.id, what, who=farm.settings.owner, value=value)
-        decisions.lift(farm.storage, self.id, what)
-        farm.bell.ring(farm.books.dispatch())
-
-    def events(self) -> list[Event]:
-        """The job's history, oldest first."""
-        return views.events(self._farm.books, self.id)
-
-    def logs(self, chunk: int | None = None) -> list[AttemptLog]:
-        """What the job's attempts logged, or one chunk's; chunk: its index, from 0. Raises NotFoundError."""
-        storage, chunks = self._farm.storage, len(self.view().chunks)
-        if chunk is not None and not 0 <= chunk < chunks:
-            raise NotFoundError(f"job {self.id} has no chunk {chunk + 1}, it has {chunks}")
-        found = []
-        for item in storage.list(keys.logs_folder(self.id, chunk)):
-            unit, name = item.key.split("/")[-2:]
-            found.append(
-                AttemptLog(unit, int(name.split("-")[0]), storage.get_bytes(item.key).decode(errors="replace"))
-            )
-        return sorted(found, key=lambda entry: (entry.unit != PLAN, entry.unit.zfill(9), entry.attempt))
+def _label_problems(**labels: str | None) -> list[str]:
+    return [
+        f"{label} is {value[:40]!r}, wanted 1 to {LONGEST_NAME} printable characters"
+        for label, value in labels.items()
+        if value is not None and not (1 <= len(value) <= LONGEST_NAME and value.isprintable())
+    ]
 
 
-def _label_problems(name: str, owner: str, priority: int, token: str | None) -> list[str]:
-    problems = []
-    for label, value in (("name", name), ("owner", owner), ("token", token)):
-        if value is None:
-            continue
-        if not 1 <= len(value) <= LONGEST_NAME or not value.isprintable():
-            problems.append(f"{label} is {value[:40]!r}, wanted 1 to {LONGEST_NAME} printable characters")
-    if type(priority) is not int or priority not in PRIORITIES:
-        problems.append(f"priority is {priority}, wanted 0 to 9")
-    return problems
+def _priority_problems(priority: int) -> list[str]:
+    if type(priority) is int and priority in PRIORITIES:
+        return []
+    return [f"priority is {priority}, wanted 0 to 9"]
 
 
 def _frame_pixels(checked: Checked) -> int:

@@ -69,6 +69,7 @@ def settings(redis_url: str, s3_service: S3Server, tmp_path: Path) -> Settings:
         owner="tests",
         lease_seconds=2,
         sweep_seconds=0.2,
+        check=False,  # the renderers made for tests draw no faces
     )
 
 

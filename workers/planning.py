@@ -48,7 +48,8 @@ def _make_plan(worker: Worker, request: JobRequest, attempt: Attempt) -> Plan:
     source, pcm, m4a = folder / "speech", folder / "speech.pcm", folder / "speech.m4a"
     storage.get_file(keys.asset(request.speech), source)
     speech = decode_speech(source, pcm=pcm, m4a=m4a, on_progress=attempt.heartbeat.beat)
-    made = plan_chunks(speech.frames25, chunk_seconds=request.chunk_seconds, geometry=geometry)
+    seconds = request.chunk_seconds or worker.settings.chunk_seconds
+    made = plan_chunks(speech.frames25, chunk_seconds=seconds, geometry=geometry)
     storage.put_file(keys.speech_pcm(job), pcm, content_type="application/octet-stream")
     storage.put_file(keys.speech_m4a(job), m4a, content_type="audio/mp4")
     storage.put_json(keys.plan_json(job), PlanFile(made, speech).to_dict())

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from farm.errors import FarmError
 from farm.jobs.model import PRIORITIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
 
 A_JOB = "20261122-181530-k3f9ab"
 """What a job's id looks like, for examples."""
@@ -48,10 +51,13 @@ def complete_renderer(ctx: typer.Context, incomplete: str) -> list[str]:
     return sorted(name for name in names if name.startswith(incomplete))
 
 
-def complete_framing(incomplete: str) -> list[str]:
-    from engine.spec import FRAMINGS
+def completes(words: Collection[str]) -> Callable[[str], list[str]]:
+    """Completion from a fixed set of words."""
 
-    return [framing for framing in FRAMINGS if framing.startswith(incomplete)]
+    def complete(incomplete: str) -> list[str]:
+        return [word for word in words if word.startswith(incomplete)]
+
+    return complete
 
 
 Dir = Annotated[

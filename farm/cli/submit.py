@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engine.spec import BLURRY_BELOW_STEPS, FRAMINGS, RANGES, RenderSpec
+from engine.spec import BLURRY_BELOW_STEPS, FITS, FRAMINGS, QUALITIES, RANGES, SIZES, OutputSpec, RenderSpec
 from farm.cli.fetch import download, writable
 from farm.cli.follow import follow, wait_silently
-from farm.cli.options import PRIORITY_WORDS, Dir, Json, complete_framing, complete_renderer, examples
+from farm.cli.options import PRIORITY_WORDS, Dir, Json, complete_renderer, completes, examples
 from farm.cli.screen import console, note, say, say_json
 from farm.jobs.model import DEFAULT_PRIORITY
 
 if TYPE_CHECKING:
     from farm import Farm, Job
 
-LOOK, ORDER = "What it looks like", "How it is rendered"
+LOOK, FORM, ORDER = "What it looks like", "How it leaves", "How it is rendered"
 
 
 def submit(
@@ -87,22 +87,102 @@ def submit(
         ),
     ] = RenderSpec.expand_ratio,
     min_resolution: Annotated[
-        int,
+        int | None,
         typer.Option(
             metavar="PIXELS",
             rich_help_panel=LOOK,
-            help=f"Pixels of the video's shorter side, {RANGES['min_resolution']}.",
+            show_default=False,
+            help=f"Pixels of the rendered picture's shorter side, {RANGES['min_resolution']}. "
+            f"Default: {RenderSpec.min_resolution}, 1024 for --size 1080p.",
         ),
-    ] = RenderSpec.min_resolution,
+    ] = None,
     framing: Annotated[
         str,
         typer.Option(
             metavar="|".join(FRAMINGS),
-            autocompletion=complete_framing,
+            autocompletion=completes(FRAMINGS),
             rich_help_panel=LOOK,
             help="The whole photo, or a square around the face.",
         ),
     ] = RenderSpec.framing,
+    smoothing: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            rich_help_panel=LOOK,
+            show_default=False,
+            help="Strength of the motion filter, 0 to 1. Default: the renderer's own (preview 0).",
+        ),
+    ] = None,
+    size: Annotated[
+        str,
+        typer.Option(
+            metavar=f"source|{'|'.join(SIZES)}|WxH",
+            autocompletion=completes(("source", *SIZES)),
+            rich_help_panel=FORM,
+            help="Pixels of the video; source: as rendered.",
+        ),
+    ] = OutputSpec.size,
+    fit: Annotated[
+        str,
+        typer.Option(
+            metavar="|".join(FITS),
+            autocompletion=completes(FITS),
+            rich_help_panel=FORM,
+            help="Fill another shape with borders, or by cutting.",
+        ),
+    ] = OutputSpec.fit,
+    paste_back: Annotated[
+        bool,
+        typer.Option("--paste-back", metavar="", rich_help_panel=FORM, help="Put the face crop back into the photo."),
+    ] = False,
+    quality: Annotated[
+        str,
+        typer.Option(
+            metavar="|".join(QUALITIES),
+            autocompletion=completes(QUALITIES),
+            rich_help_panel=FORM,
+            help="The encoder's preset.",
+        ),
+    ] = OutputSpec.quality,
+    subtitles: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", rich_help_panel=FORM, show_default=False, help="SRT to carry along as a text track."
+        ),
+    ] = None,
+    mark: Annotated[
+        bool,
+        typer.Option("--mark", metavar="", rich_help_panel=FORM, help="Write AI-generated into the picture."),
+    ] = False,
+    consent: Annotated[
+        str,
+        typer.Option(
+            metavar="TEXT",
+            rich_help_panel=FORM,
+            show_default=False,
+            help="Where the agreement of the person shown is kept; the video carries it.",
+        ),
+    ] = "",
+    calibrate: Annotated[
+        bool,
+        typer.Option(
+            "--calibrate/--no-calibrate",
+            metavar="",
+            rich_help_panel=FORM,
+            help="Measure the lag between mouth and speech, and correct it.",
+        ),
+    ] = True,
+    check: Annotated[
+        bool | None,
+        typer.Option(
+            "--check/--no-check",
+            metavar="",
+            rich_help_panel=ORDER,
+            show_default=False,
+            help="Render again what looks broken, twice at most. Default: setting check.",
+        ),
+    ] = None,
     priority: Annotated[
         int, typer.Option(metavar="N", rich_help_panel=ORDER, help=f"{PRIORITY_WORDS}.")
     ] = DEFAULT_PRIORITY,
@@ -121,7 +201,7 @@ def submit(
             metavar="SECONDS",
             rich_help_panel=ORDER,
             show_default=False,
-            help="Seconds of video in a chunk, about. Default: setting chunk_seconds.",
+            help="Seconds of video in a chunk, about. Default: setting chunk_seconds, fitted to the farm.",
         ),
     ] = None,
     token: Annotated[
@@ -158,14 +238,27 @@ def submit(
         "duration": duration,
         "chunk_seconds": chunk_seconds,
         "token": token,
+        "subtitles": subtitles,
+        "consent": consent,
         "renderer": renderer,
         "seed": seed,
         "steps": steps,
         "dynamic_scale": dynamic_scale,
         "motion_scale": motion_scale,
         "expand_ratio": expand_ratio,
-        "min_resolution": min_resolution,
         "framing": framing,
+        "size": size,
+        "fit": fit,
+        "paste_back": paste_back,
+        "quality": quality,
+        "mark": mark,
+        "calibrate": calibrate,
+    }
+    # left out, they mean what the renderer, the size and the settings say
+    wanted |= {
+        what: value
+        for what, value in (("min_resolution", min_resolution), ("smoothing", smoothing), ("check", check))
+        if value is not None
     }
     with Farm.from_settings(dir=folder) as farm:
         job = _submitted(farm, portrait, speech, wanted, quiet=as_json)

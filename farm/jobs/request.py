@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from engine.spec import RenderSpec
+from engine.spec import OutputSpec, RenderSpec
 
 REQUEST_VERSION = 1
 
@@ -16,8 +16,9 @@ REQUEST_VERSION = 1
 class JobRequest:
     """A job's inputs and settings. portrait, speech: SHA-256 of the files; *_name: what they were called.
 
-    submitted: Unix seconds. token: what makes two submits one job. chunk_seconds: as asked, or the farm's default.
-    pixels: of a rendered frame, which decides where it fits. licence: of the renderer's weights, if they have one.
+    submitted: Unix seconds. token: what makes two submits one job. chunk_seconds: as asked, None for what suits the
+    farm. pixels: of a rendered frame, which decides where it fits. licence: of the renderer's weights, if they have
+    one. consent: where the agreement of the person shown is kept. subtitles: SHA-256 of an SRT file, or nothing.
     """
 
     id: str
@@ -25,16 +26,19 @@ class JobRequest:
     owner: str
     priority: int
     spec: RenderSpec
+    output: OutputSpec
     portrait: str
     portrait_name: str
     speech: str
     speech_name: str
-    chunk_seconds: float
+    chunk_seconds: float | None
     max_attempts: int
     token: str
     submitted: float
     pixels: int
     licence: str
+    consent: str = ""
+    subtitles: str = ""
     warnings: tuple[str, ...] = ()
     version: int = REQUEST_VERSION
 
@@ -43,7 +47,8 @@ class JobRequest:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> JobRequest:
-        return cls(**{**data, "spec": RenderSpec.from_dict(data["spec"]), "warnings": tuple(data["warnings"])})
+        specs = {"spec": RenderSpec.from_dict(data["spec"]), "output": OutputSpec(**data["output"])}
+        return cls(**{**data, **specs, "warnings": tuple(data["warnings"])})
 
     def book_fields(self) -> dict[str, str | int | float]:
         """What the books hold of it."""
@@ -65,9 +70,9 @@ def own_token(token: str) -> str:
     return _digest("token", token)
 
 
-def content_token(owner: str, spec: RenderSpec, *, portrait: str, speech: str, chunk_seconds: float | None) -> str:
-    """Without a token, owner, content and settings decide."""
-    return _digest("content", owner, spec.to_dict(), portrait, speech, chunk_seconds)
+def content_token(owner: str, spec: RenderSpec, output: OutputSpec, **content: str | float | None) -> str:
+    """Without a token, owner, settings and content decide: what the inputs hold, not how they are called."""
+    return _digest("content", owner, spec.to_dict(), output.to_dict(), content)
 
 
 def _digest(*parts: Any) -> str:

@@ -306,7 +306,7 @@ def test_a_recording_named_as_another_kind_is_accepted(tone: Path, tmp_path: Pat
         ({"seed": None}, "seed is None, wanted a whole number"),
         ({"framing": "side"}, "framing is 'side', wanted one of full, face"),
         ({"renderer": ""}, "renderer is '', wanted a name"),
-        ({"step": 3}, "there is no parameter 'step', wanted one of dynamic_scale, expand_ratio, framing"),
+        ({"step": 3}, "there is no parameter 'step', wanted one of calibrate, check, dynamic_scale, expand_ratio"),
         ({"chunk_seconds": 0}, "chunk_seconds is 0, wanted a number of seconds above 0"),
         ({"chunk_seconds": float("inf")}, "chunk_seconds is inf, wanted a number of seconds above 0"),
         ({"duration": -1.0}, "duration is -1.0, wanted a number of seconds above 0"),

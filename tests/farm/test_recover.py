@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.plan import Geometry, plan_chunks
-from engine.spec import RenderSpec
+from engine.spec import OutputSpec, RenderSpec
 from farm import Farm, NotAllowedError
 from farm.cli.recover import summary
 from farm.errors import StorageUnreachableError
@@ -33,6 +33,7 @@ REQUEST = JobRequest(
     owner="ada",
     priority=5,
     spec=RenderSpec(),
+    output=OutputSpec(smoothing=0.0),
     portrait="a" * 64,
     portrait_name="ada.jpg",
     speech="b" * 64,
