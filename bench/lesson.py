@@ -22,6 +22,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+import av
 import numpy as np
 import psutil
 
@@ -116,6 +117,28 @@ def idle_gaps(view: JobView) -> list[float]:
     return gaps
 
 
+def late_ms(video: Path, speech: Path, *, at: float, seconds: float = 6.0) -> float:
+    """How much later than in `speech` the video's sound is `at` seconds into it, in ms, to a sixteenth of one."""
+    with wave.open(str(speech)) as file:
+        file.setpos(round(at * SPEECH_RATE))
+        wanted = np.frombuffer(file.readframes(round(seconds * SPEECH_RATE)), "<i2").astype(np.float64)
+    heard = np.zeros(len(wanted))
+    with av.open(str(video)) as file:
+        stream = file.streams.audio[0]
+        file.seek(int((at - 1) / stream.time_base), stream=stream)
+        for frame in file.decode(stream):
+            start = round((float(frame.pts * frame.time_base) - at) * SPEECH_RATE)
+            samples = frame.to_ndarray().mean(axis=0)
+            if start >= len(heard):
+                break
+            if start >= 0:
+                heard[start : start + len(samples)] = samples[: len(heard) - start]
+    spectrum = np.fft.rfft(heard, 2 * len(heard)) * np.conj(np.fft.rfft(wanted, 2 * len(wanted)))
+    found = int(np.fft.irfft(spectrum).argmax())
+    lag = found if found < len(heard) else found - 2 * len(heard)
+    return 1000 * lag / SPEECH_RATE
+
+
 def measure(minutes: float, *, slots: int, chunk_seconds: float) -> dict[str, Any]:
     """One lesson through one farm."""
     with TemporaryDirectory(prefix="sonic-farm-bench-") as name:
@@ -135,6 +158,10 @@ def measure(minutes: float, *, slots: int, chunk_seconds: float) -> dict[str, An
         heard = inspect_speech(speech)
         size = report["width"], report["height"]
         check_contract(video, frames25=heard.frames25, size=size, speech=heard, seams=[])
+        late = {
+            "start": late_ms(video, speech, at=1.5),
+            "end": late_ms(video, speech, at=60 * minutes - 8),
+        }
         spans = {unit: sum(a.ended - a.started for a in view.attempts if a.unit == unit) for unit in ("plan", "stitch")}
         return {
             "minutes": minutes,
@@ -149,6 +176,7 @@ def measure(minutes: float, *, slots: int, chunk_seconds: float) -> dict[str, An
             "idle_gap_ms_median": round(1000 * statistics.median(gaps), 1) if gaps else None,
             "peak_mb": peaks,
             "peak_mb_ours": max(peak for kind, peak in peaks.items() if not kind.startswith("server")),
+            "speech_late_ms": late,
             "video_mb": round(video.stat().st_size / 1e6, 1),
         }
 
