@@ -80,7 +80,7 @@ class MouthMeter:
         moved = np.array([[1, 0, columns.start + right], [0, 1, rows.start + down]])
         lips = cv2.warpAffine(look, moved, shape, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
         dark = np.clip((_DARK * self._skin - lips) / (_DARK_RANGE * self._skin + 1), 0, 1)
-        return float(dark.sum()) / shape[0] / _UNIT
+        return float(dark.sum() / shape[0] / _UNIT)
 
 
 def rested(openings: Sequence[float | None]) -> list[float | None]:
