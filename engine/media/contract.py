@@ -30,15 +30,22 @@ if TYPE_CHECKING:
 
 
 def check_contract(
-    video: Path, *, frames25: int, size: tuple[int, int], speech: SpeechInfo, seams: Sequence[tuple[int, int]]
+    video: Path,
+    *,
+    frames25: int,
+    size: tuple[int, int],
+    speech: SpeechInfo,
+    seams: Sequence[tuple[int, int]],
+    offset: Fraction | float = Fraction(0),
 ) -> None:
     """Read a finished video as a stranger would and compare it with what every result must be.
 
     size: width, height. speech: the source's. seams: frames25 [start, stop) that were crossfaded; they are decoded,
-    the rest is read packet by packet. Raises ContractError listing everything that is wrong.
+    the rest is read packet by packet. offset: seconds that the speech is recorded to play later, negative for earlier.
+    Raises ContractError listing everything that is wrong.
     """
     try:
-        problems = [*_index_problems(video), *_file_problems(video, frames25, size, speech, seams)]
+        problems = [*_index_problems(video), *_file_problems(video, frames25, size, speech, seams, offset)]
     except (av.error.FFmpegError, OSError) as error:
         problems = [f"{video.name} cannot be read: {error}"]
     if problems:
@@ -75,7 +82,12 @@ def _index_problems(video: Path) -> Iterator[str]:
 
 
 def _file_problems(
-    video: Path, frames25: int, size: tuple[int, int], speech: SpeechInfo, seams: Sequence[tuple[int, int]]
+    video: Path,
+    frames25: int,
+    size: tuple[int, int],
+    speech: SpeechInfo,
+    seams: Sequence[tuple[int, int]],
+    offset: Fraction | float,
 ) -> Iterator[str]:
     with av.open(str(video), "r") as file:
         kinds = [stream.type for stream in file.streams]
@@ -87,7 +99,7 @@ def _file_problems(
         yield from _sound_format_problems(sound, speech)
         pictures_read, sound_read = _read_packets(file)
         yield from _picture_problems(pictures_read, frames25, seams)
-        yield from _sound_problems(sound_read, sound, speech)
+        yield from _sound_problems(sound_read, sound, speech, offset)
         yield from _seam_problems(file, frames25, seams)
 
 
@@ -150,12 +162,14 @@ def _picture_problems(read: _Packets, frames25: int, seams: Sequence[tuple[int, 
         yield f"frames {_listed(missing)} begin a joined part and are no key frames"
 
 
-def _sound_problems(read: _Packets, stream: AudioStream, speech: SpeechInfo) -> Iterator[str]:
+def _sound_problems(read: _Packets, stream: AudioStream, speech: SpeechInfo, offset: Fraction | float) -> Iterator[str]:
     rate = stream.codec_context.sample_rate
-    priming = Fraction(AAC_PRIMING, rate)
-    if read.first != -priming:
-        late = float((read.first or 0) + priming) * 1000
-        yield f"the speech starts {late:.1f} ms late, wanted an edit list that hides {AAC_PRIMING} samples of priming"
+    wanted_first = Fraction(round(offset * rate) - AAC_PRIMING, rate)
+    if read.first != wanted_first:
+        late = float((read.first or 0) - wanted_first) * 1000
+        moved = f" and moves it by {1000 * float(offset):+.1f} ms" if offset else ""
+        hides = f"hides {AAC_PRIMING} samples of priming{moved}"
+        yield f"the speech starts {late:.1f} ms late, wanted an edit list that {hides}"
     if read.uneven:
         yield f"audio packets {_listed(read.uneven)} do not follow the one before by {AAC_FRAME} samples"
     wanted = resampled_length(speech.samples, speech.rate, rate)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, ExitStack
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import av
@@ -28,9 +29,13 @@ class PacketMuxer(AbstractContextManager["PacketMuxer"]):
     """Copies H.264 files one after the other, and one AAC file beside them, into `out`.
 
     Nothing is held but the packet in hand. The index comes first in the file (faststart).
+    offset: seconds by which the speech plays later than it would, earlier if negative; rounded to its samples. It is
+    the edit list alone that says so: frames, packets and what they decode to are the same for any offset.
     """
 
-    def __init__(self, out: Path, speech: Path, metadata: Mapping[str, str]) -> None:
+    def __init__(
+        self, out: Path, speech: Path, metadata: Mapping[str, str], *, offset: Fraction | float = Fraction(0)
+    ) -> None:
         self.frames = 0
         self._stack = ExitStack()
         with ExitStack() as opening:
@@ -42,6 +47,7 @@ class PacketMuxer(AbstractContextManager["PacketMuxer"]):
             self._sound_packets = whole(speech, self._speech.demux(sound))
             self._next_sound = next(self._sound_packets)
             self._ticks_a_second = self._next_sound.time_base.denominator
+            self._shift = round(offset * self._ticks_a_second)
             self._video: VideoStream | None = None
             self._sound: AudioStream | None = None
             self._stack = opening.pop_all()
@@ -96,9 +102,12 @@ class PacketMuxer(AbstractContextManager["PacketMuxer"]):
     def _write_sound(self, until: int | None) -> None:
         """Copy the speech's packets that start before frame25 `until`; all that are left for None."""
         while (packet := self._next_sound).dts is not None:
-            if until is not None and packet.dts * FRAME_RATE > until * self._ticks_a_second:
+            shown = packet.dts + self._shift
+            if until is not None and shown * FRAME_RATE > until * self._ticks_a_second:
                 return
-            # time stamps stay: the first is negative, and so the muxer hides the priming with an edit list
+            # what lies before 0 the muxer hides with an edit list: the priming, and all that an offset takes away; what
+            # starts behind 0 it delays by an empty edit, and plays the priming, which is all but silent
+            packet.pts = packet.dts = shown
             self._next_sound = next(self._sound_packets)
             packet.stream = self._sound  # type: ignore[assignment]
             self._out.mux(packet)
