@@ -39,6 +39,8 @@ __all__ = [
 FRAME_TIME = Fraction(1, FRAME_RATE)
 KEY_FRAME_EVERY = 250
 """frames25 between key frames at most: ten seconds."""
+_PRESETS = {"draft": (26, "veryfast"), "standard": (18, "veryfast"), "master": (12, "medium")}
+"""crf and preset of each quality; what they cost and give was measured (docs/output.md#quality)."""
 # AREA averages each two by two pixels for their one chroma sample; the rest asks for exact rounding
 _TO_YUV = int(Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP)
 
@@ -52,6 +54,11 @@ class Encoding:
 
     crf: int = 18
     preset: str = "veryfast"
+
+    @classmethod
+    def of(cls, quality: str) -> Encoding:
+        """That of one of the QUALITIES (docs/output.md#quality); every part of a job has the same."""
+        return cls(*_PRESETS[quality])
 
     @property
     def options(self) -> dict[str, str]:
