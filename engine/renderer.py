@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     Frame = NDArray[np.uint8]
     """One picture: [height, width, 3], 8-bit RGB."""
+    Crop = tuple[int, int, int, int]
+    """Part of the upright photo: x0, y0, x1, y1 in its pixels, half open."""
 
 OnProgress = Callable[[float], None]
 """Called with the share done, 0 to 1, at least once a second of work; it may raise to stop the render."""
@@ -85,6 +87,10 @@ class Renderer(ABC):
     def facts(self, features: Any) -> dict[str, str]:  # noqa: ARG002 - a renderer that has facts looks at it
         """What the reports say of a render beyond the spec: weights, precision, memory mode."""
         return {}
+
+    def crop(self, features: Any) -> Crop | None:  # noqa: ARG002 - a renderer that crops looks at it
+        """The part of the photo that the frames show, all of it the same; None where that cannot be said."""
+        return None
 
     def device(self) -> Device | None:
         """The device it is loaded on, where it has one of its own."""

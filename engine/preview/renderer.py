@@ -20,8 +20,8 @@ from engine.renderer import BUILT_IN, Renderer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from engine.renderer import Frame, Inputs, OnProgress
-    from engine.spec import ChunkSpec
+    from engine.renderer import Crop, Frame, Inputs, OnProgress
+    from engine.spec import ChunkSpec, RenderSpec
 
 _BLOCK = 250
 """frames25 whose mouth poses are computed at a time."""
@@ -29,9 +29,10 @@ _BLOCK = 250
 
 @dataclass(frozen=True)
 class PreviewFeatures:
-    """A job's portrait made ready, and the job itself."""
+    """A job's portrait made ready, the part of the photo that is shown, and the job itself."""
 
     puppet: Puppet
+    crop: Crop
     inputs: Inputs
 
 
@@ -48,9 +49,14 @@ class PreviewRenderer(Renderer):
     def prepare(self, inputs: Inputs) -> PreviewFeatures:
         """Find the face and make the photo ready. Raises PortraitError where no face can be used."""
         image = load_portrait(inputs.portrait)
-        image, face = _framed(image, inputs)
-        size = render_size(image.shape[0], image.shape[1], inputs.spec.min_resolution)
-        return PreviewFeatures(Puppet.of(image, size, face), inputs)
+        face = _largest_face(image, inputs)
+        crop = x0, y0, x1, y1 = _crop(image, face, inputs.spec)
+        size = render_size(y1 - y0, x1 - x0, inputs.spec.min_resolution)
+        shown = np.ascontiguousarray(image[y0:y1, x0:x1])
+        return PreviewFeatures(Puppet.of(shown, size, face.moved(-x0, -y0)), crop, inputs)
+
+    def crop(self, features: PreviewFeatures) -> Crop:
+        return features.crop
 
     def render(self, chunk: ChunkSpec, features: PreviewFeatures, on_progress: OnProgress) -> Iterator[Frame]:
         start, stop = chunk.out
@@ -78,14 +84,11 @@ def poses_of(inputs: Inputs, start: int, stop: int) -> list[Pose]:
     ]
 
 
-def _framed(image: Frame, inputs: Inputs) -> tuple[Frame, Face]:
-    """The part of the photo that is shown, and its largest face."""
-    face = _largest_face(image, inputs)
-    if inputs.spec.framing == "full":
-        return image, face
-    x0, y0, x1, y1 = crop_to_face(image.shape[0], image.shape[1], box=face.box, expand_ratio=inputs.spec.expand_ratio)
-    cropped = np.ascontiguousarray(image[y0:y1, x0:x1])
-    return cropped, face.moved(-x0, -y0)
+def _crop(image: Frame, face: Face, spec: RenderSpec) -> Crop:
+    height, width = image.shape[:2]
+    if spec.framing == "full":
+        return 0, 0, width, height
+    return crop_to_face(height, width, box=face.box, expand_ratio=spec.expand_ratio)
 
 
 def _largest_face(image: Frame, inputs: Inputs) -> Face:
