@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine.errors import EngineError
 from engine.plan import Plan
+from engine.spec import Redraw
 from farm import decisions
 from farm.decisions import Decision
 from farm.errors import NotFoundError, StorageError
 from farm.jobs.model import PLAN, STITCH, JobState
+from farm.jobs.redo import Drawn, Redo
 from farm.jobs.request import JobRequest
-from farm.jobs.standing import Standing
+from farm.jobs.standing import Accepted, Published, Standing
 from farm.storage import keys
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     from farm.jobs.store import Books
     from farm.storage.keys import JobObject
-    from farm.storage.s3 import Storage
+    from farm.storage.s3 import ObjectInfo, Storage
 
 T = TypeVar("T")
 
@@ -88,28 +90,38 @@ def _recover_job(books: Books, storage: Storage, kept: Kept, who: str, so_far: R
 
 @dataclass
 class Kept:
-    """What the listing tells of a job. segments: the highest finished attempt by chunk; tried: of each unit, the
-    highest attempt that left anything; versions: when each result was published, in Unix seconds.
+    """What the listing tells of a job. segments: the finished attempts by chunk; tried: of each unit, the highest
+    attempt that left anything; versions: when each result was published, in Unix seconds; redos: the keys of all;
+    rollback: the number of the last one, 0 for none.
     """
 
     job: str
     files: set[str] = field(default_factory=set)
-    segments: dict[str, str] = field(default_factory=dict)
+    segments: dict[str, list[str]] = field(default_factory=dict)
     tried: dict[str, int] = field(default_factory=dict)
     versions: dict[int, float] = field(default_factory=dict)
+    redos: list[str] = field(default_factory=list)
+    rollback: int = 0
 
-    def note(self, found: JobObject, modified: float) -> None:
+    def note(self, found: JobObject, item: ObjectInfo) -> None:
         if found.version is not None:
             self._note_try(STITCH, found.version)
             if found.file == "report.json":
-                self.versions[found.version] = modified
+                self.versions[found.version] = item.modified
+        elif found.redone is not None:
+            self.redos.append(item.key)
+        elif found.rollback is not None:
+            self.rollback = max(self.rollback, found.rollback)
         elif found.unit is None or found.attempt is None:
             self.files.add(found.file)
         else:
             self._note_try(found.unit, _number(found.attempt))
             if found.file == "segment.json":
-                best = self.segments.get(found.unit, found.attempt)
-                self.segments[found.unit] = max(best, found.attempt, key=lambda one: (_number(one), one))
+                self.segments.setdefault(found.unit, []).append(found.attempt)
+
+    def finished(self, unit: str) -> list[str]:
+        """A chunk's finished attempts, the newest first."""
+        return sorted(self.segments.get(unit, ()), key=lambda attempt: (_number(attempt), attempt), reverse=True)
 
     def _note_try(self, unit: str, number: int) -> None:
         self.tried[unit] = max(number, self.tried.get(unit, 0))
@@ -121,56 +133,137 @@ def _number(attempt: str) -> int:
 
 def _kept_jobs(storage: Storage) -> Iterator[Kept]:
     """Every job with a job.json, by id; keys are listed in order, so a job's stand together."""
-    named = ((keys.job_object(item.key), item.modified) for item in storage.list(keys.JOBS))
-    objects = ((found, modified) for found, modified in named if found is not None)
+    named = ((keys.job_object(item.key), item) for item in storage.list(keys.JOBS))
+    objects = ((found, item) for found, item in named if found is not None)
     for job, group in groupby(objects, key=lambda pair: pair[0].job):
         kept = Kept(job)
-        for found, modified in group:
-            kept.note(found, modified)
+        for found, item in group:
+            kept.note(found, item)
         if "job.json" in kept.files:
             yield kept
+
+
+@dataclass(frozen=True)
+class Past:
+    """A job's results and redos. current: the result that counts. pending: by chunk, the redo that none of them has."""
+
+    versions: tuple[Published, ...]
+    current: Published | None
+    pending: dict[str, Redo]
+    drawn: dict[str, Drawn]
+    stitches: int
+
+    @classmethod
+    def of(cls, storage: Storage, kept: Kept) -> Past:
+        versions = tuple(_published(storage, kept, number) for number in sorted(kept.versions))
+        redos = sorted((_read(storage, key, Redo.from_dict) for key in kept.redos), key=lambda redo: redo.number)
+        settled = max([kept.rollback, *kept.versions])
+        pending = {str(redo.chunk): redo for redo in redos if redo.after >= settled}
+        current = _current(storage, kept, versions)
+        drawn = {str(redo.chunk): Drawn(redo.number, redo.left, redo.redraw) for redo in redos}
+        for chunk, segment in enumerate(current.segments if current else ()):
+            if (unit := str(chunk)) not in pending and (unit in drawn or segment.redraw):
+                drawn[unit] = replace(drawn.get(unit, Drawn()), redraw=segment.redraw)
+        stitches = max([kept.tried.get(STITCH, 0), settled, *(redo.after for redo in redos)])
+        return cls(versions, current, pending, drawn, stitches)
+
+    def attempt(self, storage: Storage, kept: Kept, unit: str) -> str | None:
+        """The finished attempt of a chunk that counts; None where it must be rendered."""
+        if (redo := self.pending.get(unit)) is not None:
+            return next((one for one in kept.finished(unit) if _redraw(storage, kept, unit, one) == redo.redraw), None)
+        if self.current is not None:
+            return self.current.segments[int(unit)].attempt
+        return next(iter(kept.finished(unit)), None)
 
 
 def _standing(storage: Storage, kept: Kept) -> Standing:
     request = _read(storage, keys.job_json(kept.job), JobRequest.from_dict)
     fields: dict[str, str | int | float] = {**request.book_fields(), "submitted": _ms(request.submitted)}
-    if kept.versions:  # a result beats any decision: what is done cannot be cancelled
-        return _done(storage, kept, fields)
+    past = Past.of(storage, kept)
+    if past.versions:
+        fields["versions"] = json.dumps([version.number for version in past.versions])
+    if past.current is not None and not past.pending:  # it beats any decision to stop: what is done is not cancelled
+        return _done(kept, past, past.current, fields)
+    return _unfinished(storage, kept, past, fields)
+
+
+def _unfinished(storage: Storage, kept: Kept, past: Past, fields: dict[str, str | int | float]) -> Standing:
     fields |= _decided(storage, kept)
-    tried = kept.tried
-    done: dict[str, str] = {}
-    state = JobState.PLANNING
+    state, tried, units, done = JobState.PLANNING, kept.tried, [], {}
     if "plan.json" in kept.files:
         plan = _read(storage, keys.plan_json(kept.job), Plan.from_dict)
         fields |= {"frames25": plan.frames25, "chunks": len(plan.chunks)}
-        done = {unit: kept.segments[unit] for unit in map(str, range(len(plan.chunks))) if unit in kept.segments}
-        state = JobState.STITCHING if len(done) == len(plan.chunks) else JobState.QUEUED
-        done[PLAN] = _by_recovery(tried.get(PLAN, 1))
+        units = [str(chunk) for chunk in range(len(plan.chunks))]
+        done = {unit: attempt for unit in units if (attempt := past.attempt(storage, kept, unit)) is not None}
+        state = JobState.STITCHING if len(done) == len(units) else JobState.QUEUED
+        done[PLAN] = _by_recovery(kept.tried.get(PLAN, 1))
         # a result is written under its attempt's number: one that is still being written now must stay alone there
-        tried = {**tried, STITCH: tried.get(STITCH, 0) + 1}
+        tried = {**kept.tried, STITCH: past.stitches + 1}
     if "error_code" in fields:
         state = JobState.CANCELLED
-    return Standing(job=kept.job, state=state, fields=fields, done=done, tried=tried)
+    return Standing(
+        job=kept.job,
+        state=state,
+        fields=fields,
+        done=done,
+        shown={unit: past.current.segments[int(unit)].attempt for unit in units} if past.current else {},
+        tried=tried,
+        drawn=past.drawn,
+        versions=past.versions,
+        current=past.current.number if past.current else None,
+    )
 
 
-def _done(storage: Storage, kept: Kept, fields: dict[str, str | int | float]) -> Standing:
-    """A job with a result: done are the attempts which the newest result accepted, still there or removed since."""
-    version = max(kept.versions)
-    facts, done = _read(storage, keys.result(kept.job, version, "report.json"), _reported)
-    fields |= facts | {
-        "versions": json.dumps(sorted(kept.versions)),
-        "result": keys.result(kept.job, version, "video.mp4"),
-        "ended": _ms(kept.versions[version]),
-    }
-    done |= {PLAN: _by_recovery(kept.tried.get(PLAN, 1)), STITCH: _by_recovery(version)}
-    return Standing(job=kept.job, state=JobState.DONE, fields=fields, done=done, tried=kept.tried)
+def _done(kept: Kept, past: Past, current: Published, fields: dict[str, str | int | float]) -> Standing:
+    """A job with a result: done are the attempts which it accepted, still there or removed since."""
+    fields |= {"frames25": current.frames25, "chunks": len(current.segments), "ended": _ms(current.at)}
+    done = {str(chunk): segment.attempt for chunk, segment in enumerate(current.segments)}
+    done |= {PLAN: _by_recovery(kept.tried.get(PLAN, 1)), STITCH: _by_recovery(past.stitches)}
+    return Standing(
+        job=kept.job,
+        state=JobState.DONE,
+        fields=fields,
+        done=done,
+        tried=kept.tried,
+        drawn=past.drawn,
+        versions=past.versions,
+        current=current.number,
+    )
 
 
-def _reported(report: dict[str, Any]) -> tuple[dict[str, str | int], dict[str, str]]:
-    """A report's facts for the books, and the attempt it accepted of each chunk."""
-    segments = report["segments"]
-    facts = {"frames25": report["frames25"], "chunks": len(segments), "digest": report["digest"]}
-    return facts, {str(accepted["chunk"]): accepted["attempt"] for accepted in segments}
+def _published(storage: Storage, kept: Kept, number: int) -> Published:
+    def parse(report: dict[str, Any]) -> Published:
+        return Published(
+            number=number,
+            at=kept.versions[number],
+            result=keys.result(kept.job, number, "video.mp4"),
+            digest=report["digest"],
+            frames25=report["frames25"],
+            segments=tuple(Accepted(found["attempt"], _redraw_of(found)) for found in report["segments"]),
+            review=tuple(report.get("needs_review", ())),
+        )
+
+    return _read(storage, keys.result(kept.job, number, "report.json"), parse)
+
+
+def _current(storage: Storage, kept: Kept, versions: tuple[Published, ...]) -> Published | None:
+    """The newest version, unless an older one was made the current one after it."""
+    if not versions or kept.rollback < versions[-1].number:
+        return versions[-1] if versions else None
+    key = keys.rollback(kept.job, kept.rollback)
+    wanted = _read(storage, key, Decision.from_dict).value
+    found = next((version for version in versions if version.number == wanted), None)
+    if found is None:
+        raise StorageError(f"{storage.address(key)} names version {wanted}, which is not there")
+    return found
+
+
+def _redraw(storage: Storage, kept: Kept, unit: str, attempt: str) -> Redraw | None:
+    return _read(storage, keys.segment(kept.job, int(unit), attempt, "segment.json"), _redraw_of)
+
+
+def _redraw_of(segment: dict[str, Any]) -> Redraw | None:
+    return Redraw(**segment["redraw"]) if segment.get("redraw") else None
 
 
 def _decided(storage: Storage, kept: Kept) -> dict[str, str | int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from engine.media.video import Encoding, SegmentFiles, SegmentWriter, digest_of
@@ -35,7 +36,7 @@ def render(worker: SlotWorker, job: str, index: int) -> None:
     with attempt_at(lease, worker.books, worker.storage, lease_seconds=worker.settings.lease_seconds) as attempt:
         request = worker.request(job)
         plan = PlanFile.from_dict(worker.storage.get_json(keys.plan_json(job))).plan
-        chunk = plan.chunks[index]
+        chunk = replace(plan.chunks[index], redraw=lease.redraw)
         log.info("chunk %d of %s: frames %d to %d", index + 1, request.name, chunk.out[0], chunk.out[1] - 1)
         files, facts = _draw(worker, request, plan, chunk, attempt)
         for trial in patiently():

@@ -121,7 +121,7 @@ class Segments:
             paths["tail.mkv"] = folder / "tail.mkv"
         for name, path in paths.items():
             storage.get_file(keys.segment(job, chunk.index, attempt, name), path)
-        shown = ("attempt", "slot", "digest", "renderer_version", "renderer_facts")
+        shown = ("attempt", "slot", "digest", "renderer_version", "renderer_facts", "redraw")
         self.accepted.append({"chunk": chunk.index} | {name: facts[name] for name in shown})
         self.size = (facts["width"], facts["height"])
         return SegmentFiles(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from farm.jobs.redo import Redo
 
 PRIORITIES = range(10)
 """0 is served first."""
@@ -42,18 +45,20 @@ JOB_MOVES: dict[JobState, frozenset[JobState]] = {
     JobState.PLANNING: frozenset({JobState.QUEUED, JobState.FAILED, JobState.CANCELLED}),
     JobState.QUEUED: frozenset({JobState.RENDERING, JobState.STITCHING, JobState.FAILED, JobState.CANCELLED}),
     JobState.RENDERING: frozenset({JobState.STITCHING, JobState.FAILED, JobState.CANCELLED}),
-    JobState.STITCHING: frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED}),
-    JobState.DONE: frozenset(),
-    JobState.FAILED: frozenset({JobState.PLANNING, JobState.QUEUED, JobState.STITCHING}),  # by retry alone
-    JobState.CANCELLED: frozenset({JobState.PLANNING, JobState.QUEUED, JobState.STITCHING}),  # by retry alone
+    # queued by redo alone
+    JobState.STITCHING: frozenset({JobState.QUEUED, JobState.DONE, JobState.FAILED, JobState.CANCELLED}),
+    JobState.DONE: frozenset({JobState.QUEUED}),
+    # done by rollback alone, the others by retry alone
+    JobState.FAILED: frozenset({JobState.PLANNING, JobState.QUEUED, JobState.STITCHING, JobState.DONE}),
+    JobState.CANCELLED: frozenset({JobState.PLANNING, JobState.QUEUED, JobState.STITCHING, JobState.DONE}),
 }
 
 UNIT_MOVES: dict[UnitState, frozenset[UnitState]] = {
-    UnitState.WAITING: frozenset({UnitState.SENT, UnitState.RENDERING}),
+    UnitState.WAITING: frozenset({UnitState.SENT, UnitState.RENDERING, UnitState.DONE}),  # done by rollback alone
     UnitState.SENT: frozenset({UnitState.WAITING, UnitState.RENDERING}),
     UnitState.RENDERING: frozenset({UnitState.WAITING, UnitState.DONE, UnitState.FAILED}),
-    UnitState.DONE: frozenset(),
-    UnitState.FAILED: frozenset({UnitState.WAITING}),  # by retry alone
+    UnitState.DONE: frozenset({UnitState.WAITING}),  # by redo alone
+    UnitState.FAILED: frozenset({UnitState.WAITING}),  # by retry or rollback alone
 }
 
 
@@ -90,12 +95,38 @@ class AttemptView:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """What a person should look at: frames25 [start, stop), the first one's timecode, and a sentence."""
+
+    start: int
+    stop: int
+    timecode: str
+    sentence: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionView:
+    """A finished result of a job. at: Unix seconds. redos: what it has that the version before had not."""
+
+    number: int
+    at: float
+    current: bool
+    result: str
+    digest: str
+    review: tuple[Finding, ...] = ()
+    redos: tuple[Redo, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
 class JobView:
     """A job as people see it: what `farm job show --json` prints.
 
     submitted, started, ended: Unix seconds. frames25: None until the job is planned. percent: of the whole job.
-    seconds_left: None until something was rendered. versions: finished results, oldest first. result: the current
-    one's storage key. digest: SHA-256 over its frame hashes.
+    seconds_left: None until something was rendered. versions: finished results, oldest first. current: the one that
+    counts; result, digest, review: its storage key, SHA-256 over its frame hashes, what to look at in it.
     """
 
     id: str
@@ -118,6 +149,8 @@ class JobView:
     result: str | None
     digest: str | None
     error: Failure | None
+    current: int | None = None
+    review: tuple[Finding, ...] = ()
     licence: str = ""
     warnings: tuple[str, ...] = field(default=())
 

@@ -21,12 +21,15 @@ from redis.retry import Retry
 
 from farm.errors import BooksError, BooksUnreachableError, NotAllowedError, NotFoundError
 from farm.jobs.model import JOB_MOVES, PLAN, UNIT_MOVES
+from farm.jobs.redo import redraw_from
 from farm.messages import CPU_LISTS, CPU_QUEUE, PLAN_JOB, RENDER_CHUNK, STITCH_JOB, Message, TaskName
 from farm.settings import TOML_NAME, Settings, masked_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from engine.spec import Redraw
+    from farm.jobs.redo import Redo
     from farm.jobs.standing import Standing
 
 RING_SECONDS = 5.0
@@ -46,12 +49,16 @@ PASSING_KINDS = (redis.exceptions.ReadOnlyError, redis.exceptions.BusyLoadingErr
 
 @dataclass(frozen=True)
 class Lease:
-    """A worker's right to a unit ("plan", "stitch" or a chunk's number), under one numbered attempt."""
+    """A worker's right to a unit ("plan", "stitch" or a chunk's number), under one numbered attempt.
+
+    redraw: what of the chunk is drawn anew.
+    """
 
     job: str
     unit: str
     attempt: str
     slot: str
+    redraw: Redraw | None = None
 
     def __str__(self) -> str:
         return f"{self.job}/{self.unit} attempt {self.attempt}"
@@ -198,9 +205,37 @@ class Books:
             return Recorded.STALE
         return Recorded.LAST if found.get("stitch_due") else Recorded.DONE
 
-    def stitched(self, lease: Lease, *, version: int, result: str, digest: str) -> bool:
-        """The result is published and the job done; False for a stale attempt."""
-        return self._recorded("stitched", lease, version=version, result=result, digest=digest)
+    def stitched(
+        self,
+        lease: Lease,
+        *,
+        version: int,
+        result: str,
+        digest: str,
+        needs_review: Sequence[Mapping[str, Any]] = (),
+    ) -> bool:
+        """The result is published and the job done; False for a stale attempt.
+
+        needs_review: what a person should look at, each with start and stop (frames25), timecode and sentence.
+        """
+        review = json.dumps(list(needs_review))
+        return self._recorded("stitched", lease, version=version, result=result, digest=digest, review=review)
+
+    def refuse(self, lease: Lease, redos: Sequence[Redo], *, why: str) -> bool:
+        """The stitch in hand ends, because chunks must be rendered again; False for a stale attempt."""
+        return self._recorded("redo", lease, redos=[redo.for_books() for redo in redos], why=why)
+
+    def redo(self, job: str, redos: Sequence[Redo], *, who: str, why: str) -> None:
+        """Render chunks of a finished job again. Raises NotFoundError, and NotAllowedError unless it is done."""
+        self._decided("redo", job, "redo", redos=[redo.for_books() for redo in redos], who=who, why=why)
+
+    def rollback(self, job: str, version: int, *, number: int, who: str) -> None:
+        """Make an older version the current one; what was drawn for a newer one is given up.
+
+        number: becomes that of the job's last stitch attempt, so that the next version gets a higher one. Raises
+        NotFoundError, and NotAllowedError while the job goes on.
+        """
+        self._decided("rollback", job, "roll back", version=version, number=number, who=who)
 
     def _recorded(self, script: str, lease: Lease, **arguments: Any) -> bool:
         found = self._run(script, job=lease.job, unit=lease.unit, attempt=lease.attempt, who=lease.slot, **arguments)
@@ -212,11 +247,14 @@ class Books:
         Raises NotFoundError for an unknown job, NotAllowedError where its state does not allow it.
         """
         arguments: dict[str, Any] = {"value": value} if value is not None else {}
-        found = self._run("decide", job=job, what=what, who=who, **arguments)
+        self._decided("decide", job, what, what=what, who=who, **arguments)
+
+    def _decided(self, script: str, job: str, verb: str, **arguments: Any) -> None:
+        found = self._run(script, job=job, **arguments)
         if found.get("refused") == "no such job":
             raise NotFoundError(f"job {job!r} is not in the books")
         if "refused" in found:
-            raise NotAllowedError(f"cannot {what} job {job}: {found['refused']}")
+            raise NotAllowedError(f"cannot {verb} job {job}: {found['refused']}")
 
     # -- leases
 
@@ -225,7 +263,7 @@ class Books:
         found = self._run("claim", job=job, unit=unit, slot=slot, suffix=suffix, lease_ms=_ms(lease_seconds))
         if "refused" in found:
             return Refused(found["refused"])
-        return Lease(job, unit, f"{found['attempt']}-{suffix}", slot)
+        return Lease(job, unit, f"{found['attempt']}-{suffix}", slot, redraw_from(found.get("redraw")))
 
     def renew(self, lease: Lease, *, percent: float, lease_seconds: float) -> str:
         """Keep the lease and say how far the attempt is.

@@ -12,11 +12,14 @@ from farm.jobs.model import (
     ChunkView,
     Event,
     Failure,
+    Finding,
     JobState,
     JobView,
     SlotView,
     UnitState,
+    VersionView,
 )
+from farm.jobs.redo import AUTOMATIC_REDOS, Drawn, redraw_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,13 +66,14 @@ def warnings_of(fields: dict[str, str]) -> tuple[str, ...]:
 def job_view(books: Books, job: str) -> JobView:
     """A job with its chunks and attempts, as people see it."""
     fields = job_fields(books, job)
-    count = int(fields.get("chunks", 0))
+    count, current = int(fields.get("chunks", 0)), fields.get("current")
     with books.reaching(), books.client.pipeline(transaction=False) as pipe:
         for unit in ("plan", "stitch", *range(count)):
             pipe.hgetall(f"farm:job:{job}:u:{unit}")
+        pipe.hget(f"farm:job:{job}:v:{current}", "review")
         pipe.lrange(f"farm:job:{job}:attempts", 0, -1)
         pipe.time()
-        *units, attempts, (seconds, micros) = pipe.execute()
+        *units, review, attempts, (seconds, micros) = pipe.execute()
     now = seconds + micros / 1e6
     chunks = tuple(_chunk_view(index, unit) for index, unit in enumerate(units[2:]))
     running = tuple(
@@ -102,17 +106,62 @@ def job_view(books: Books, job: str) -> JobView:
         result=fields.get("result"),
         digest=fields.get("digest"),
         error=Failure(fields["error_code"], fields["error_message"]) if "error_code" in fields else None,
+        current=int(current) if current is not None else None,
+        review=_findings(review),
         licence=fields.get("licence", ""),
         warnings=warnings_of(fields),
     )
 
 
 def accepted_attempts(books: Books, job: str, chunks: int) -> list[str]:
-    """For each chunk the attempt whose segment was recorded."""
+    """For each chunk the attempt whose segment counts: the one recorded last, or that of the version rolled back to."""
+    return [cast("str", accepted) for (accepted,) in _of_chunks(books, job, chunks, "accepted")]
+
+
+def drawn_anew(books: Books, job: str, chunks: int) -> list[Drawn]:
+    """For each chunk how often it was redone and what it is drawn anew by."""
+    return [
+        Drawn(int(number or 0), AUTOMATIC_REDOS if left is None else int(left), redraw_from(redraw))
+        for number, left, redraw in _of_chunks(books, job, chunks, "redo", "left", "redraw")
+    ]
+
+
+def stitch_attempts(books: Books, job: str) -> int:
+    """The number of the job's last stitch attempt, 0 where there was none."""
+    with books.reaching():
+        return int(cast("str | None", books.client.hget(f"farm:job:{job}:u:stitch", "attempt")) or 0)
+
+
+def versions(books: Books, job: str) -> list[VersionView]:
+    """A job's results, oldest first."""
+    fields = job_fields(books, job)
+    numbers = json.loads(fields.get("versions", "[]"))
+    with books.reaching(), books.client.pipeline(transaction=False) as pipe:
+        for number in numbers:
+            pipe.hmget(f"farm:job:{job}:v:{number}", "at", "result", "digest", "review")
+        rows = pipe.execute()
+    return [
+        VersionView(
+            number=number,
+            at=float(at) / 1000,
+            current=str(number) == fields["current"],
+            result=result,
+            digest=digest,
+            review=_findings(review),
+        )
+        for number, (at, result, digest, review) in zip(numbers, rows, strict=True)
+    ]
+
+
+def _of_chunks(books: Books, job: str, chunks: int, *fields: str) -> list[list[str | None]]:
     with books.reaching(), books.client.pipeline(transaction=False) as pipe:
         for chunk in range(chunks):
-            pipe.hmget(f"farm:job:{job}:u:{chunk}", "attempt", "suffix")
-        return [f"{number}-{suffix}" for number, suffix in pipe.execute()]
+            pipe.hmget(f"farm:job:{job}:u:{chunk}", *fields)
+        return pipe.execute()
+
+
+def _findings(review: str | None) -> tuple[Finding, ...]:
+    return tuple(Finding(**found) for found in json.loads(review or "[]"))
 
 
 def events(books: Books, job: str) -> list[Event]:
@@ -200,12 +249,13 @@ def _seconds_left(chunks: tuple[ChunkView, ...], attempts: tuple[AttemptView, ..
     """
     percent = {str(chunk.index): 100 if chunk.state is UnitState.DONE else chunk.percent for chunk in chunks}
     counted = [attempt for attempt in attempts if attempt.unit in percent and attempt.outcome in {None, "done"}]
-    rendered = sum(percent[attempt.unit] for attempt in counted) / 100
+    rendered = sum(percent[attempt.unit] if attempt.outcome is None else 100 for attempt in counted) / 100
     if rendered < LEAST_RENDERED:
         return None
     spent = sum((now if attempt.ended is None else attempt.ended) - attempt.started for attempt in counted)
     lanes = max(1, sum(attempt.ended is None for attempt in counted))
-    return round((len(chunks) - rendered) * spent / rendered / lanes, 1)
+    left = len(chunks) - sum(percent.values()) / 100  # a chunk that is drawn anew was rendered more than once
+    return round(left * spent / rendered / lanes, 1)
 
 
 def _seconds(milliseconds: str | None) -> float | None:

@@ -4,6 +4,8 @@
     jobs/<id>/job.json plan.json                    what was asked, how it was cut
     jobs/<id>/speech.pcm speech.m4a                 16 kHz mono s16, read by range; the AAC that the result carries
     jobs/<id>/cancel.json pause.json priority.json  what people decided, while it holds
+    jobs/<id>/redo/<chunk>/<number>-<suffix>.json   a chunk is to be rendered again
+    jobs/<id>/current/<number>.json                 an older version was made the current one
     jobs/<id>/segments/<chunk>/<attempt>/           body.mp4, head.mkv, tail.mkv; segment.json last: it is the commit
     jobs/<id>/results/<version>/                    video.mp4; report.json last
     jobs/<id>/logs/<unit>/<attempt>.log             unit: "plan", "stitch" or a chunk's number
@@ -36,6 +38,8 @@ _IN_JOB = re.compile(
     rf"{JOBS}(?P<job>{_JOB.pattern})/"
     rf"(segments/(?P<chunk>[0-9]{{1,9}})/(?P<attempt>{_ATTEMPT.pattern})/"
     r"|results/(?P<version>[0-9]{1,9})/"
+    rf"|redo/(?P<redone>[0-9]{{1,9}})/(?=(?P<redo>{_ATTEMPT.pattern})\.json$)"
+    r"|current/(?=(?P<current>[0-9]{1,9})\.json$)"
     rf"|logs/(?P<unit>{_UNIT.pattern})/(?=(?P<logged>{_ATTEMPT.pattern})\.log$))?"
     r"(?P<file>[^/]+)"
 )
@@ -43,13 +47,17 @@ _IN_JOB = re.compile(
 
 @dataclass(frozen=True)
 class JobObject:
-    """What a key below jobs/ names. unit, attempt: of a segment or a log; version: of a result; file: the last part."""
+    """What a key below jobs/ names. unit, attempt: of a segment or a log; version: of a result; redone: the chunk of a
+    redo; rollback: the number of one; file: the last part.
+    """
 
     job: str
     file: str
     unit: str | None = None
     attempt: str | None = None
     version: int | None = None
+    redone: int | None = None
+    rollback: int | None = None
 
 
 def job_object(key: str) -> JobObject | None:
@@ -57,13 +65,17 @@ def job_object(key: str) -> JobObject | None:
     found = _IN_JOB.fullmatch(key)
     if found is None:
         return None
-    version = found["version"]
+    version, redone, rollback = (
+        int(found[name]) if found[name] is not None else None for name in ("version", "redone", "current")
+    )
     return JobObject(
         found["job"],
         found["file"],
         found["chunk"] or found["unit"],
         found["attempt"] or found["logged"],
-        int(version) if version is not None else None,
+        version,
+        redone,
+        rollback,
     )
 
 
@@ -103,6 +115,21 @@ def speech_m4a(job: str) -> str:
 def decision(job: str, name: Decision) -> str:
     """The small object that makes a decision outlive the books."""
     return f"{job_folder(job)}{name}.json"
+
+
+def redo_folder(job: str) -> str:
+    """Prefix of all decisions to render chunks of a job again."""
+    return f"{job_folder(job)}redo/"
+
+
+def redo(job: str, chunk: int, decided: str) -> str:
+    """decided: the redo's number and a suffix, as an attempt has them: two people may decide at once."""
+    return f"{redo_folder(job)}{_number('chunk', chunk)}/{_attempt(decided)}.json"
+
+
+def rollback(job: str, number: int) -> str:
+    """The decision that an older version is the current one; number: above every version's until then."""
+    return f"{job_folder(job)}current/{_number('number', number)}.json"
 
 
 def segments_folder(job: str, chunk: int | None = None) -> str:

@@ -16,9 +16,9 @@ if ended(state) then
 end
 if where == 'done' or where == 'failed' then return answer({refused = 'unit is ' .. where}) end
 if where == 'rendering' then
-  local suffix, slot, number = get(unit_key(arg.job, unit), 'suffix', 'slot', 'attempt')
+  local suffix, slot, number, redraw = get(unit_key(arg.job, unit), 'suffix', 'slot', 'attempt', 'redraw')
   -- asked again after a lost answer: it is this worker's already
-  if suffix == arg.suffix and slot == arg.slot then return answer({attempt = tonumber(number)}) end
+  if suffix == arg.suffix and slot == arg.slot then return answer({attempt = tonumber(number), redraw = redraw}) end
   return answer({refused = 'unit is leased'})
 end
 if paused == '1' or get(slot_key(arg.slot), 'state') == 'draining' then
@@ -43,4 +43,4 @@ end
 redis.call('HSETNX', key, 'started', now)
 event(arg.job, 'attempt started', arg.slot, 'attempt ' .. number .. ' at ' .. in_words(unit))
 if is_chunk(unit) and state == 'queued' then move_job(arg.job, 'rendering', arg.slot) end
-return answer({attempt = number})
+return answer({attempt = number, redraw = get(unit_key(arg.job, unit), 'redraw')})

@@ -13,6 +13,7 @@ local LONGEST_DELAY_MS = 300000
 local function job_key(job) return 'farm:job:' .. job end
 local function unit_key(job, unit) return 'farm:job:' .. job .. ':u:' .. unit end
 local function waiting_key(job) return 'farm:job:' .. job .. ':waiting' end
+local function version_key(job, version) return 'farm:job:' .. job .. ':v:' .. version end
 local function slot_key(slot) return 'farm:slot:' .. slot end
 local function pair(job, unit) return job .. '/' .. unit end
 local function split(text) return string.match(text, '^([^/]+)/(.+)$') end
@@ -114,6 +115,13 @@ local function close_attempt(job, unit, outcome, reason)
     outcome = outcome, reason = reason,
   }))
   free_slot(slot, job, unit)
+end
+
+-- The job shows this version from now on.
+local function make_current(job, version)
+  local result, digest, review = get(version_key(job, version), 'result', 'digest', 'review')
+  redis.call('HSET', job_key(job), 'current', version, 'result', result, 'digest', digest,
+    'needs_review', review == '[]' and 0 or 1)
 end
 
 local function is_current(job, unit, attempt)

@@ -3,7 +3,7 @@ local may = may_finish(arg.job, arg.unit, arg.attempt)
 if may ~= 'yes' then return answer({recorded = may == 'done'}) end
 close_attempt(arg.job, arg.unit, 'done')
 move_unit(arg.job, arg.unit, 'done')
-redis.call('HSET', unit_key(arg.job, arg.unit), 'percent', 100)
+redis.call('HSET', unit_key(arg.job, arg.unit), 'percent', 100, 'accepted', arg.attempt)
 event(arg.job, 'chunk done', arg.who, in_words(arg.unit) .. ', attempt ' .. arg.attempt)
 local done = redis.call('HINCRBY', job_key(arg.job), 'done', 1)
 if done == tonumber(get(job_key(arg.job), 'chunks')) then

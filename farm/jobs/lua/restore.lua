@@ -35,9 +35,13 @@ redis.call('ZADD', 'farm:jobs', arg.fields.submitted, arg.job)
 
 -- Units that were tried keep their numbers, so that later attempts get higher ones.
 for unit, at in pairs(arg.units) do
-  redis.call('HSET', unit_key(arg.job, unit), 'state', at.state, 'attempt', at.number, 'suffix', at.suffix,
-    'percent', at.state == 'done' and 100 or 0)
+  redis.call('HSET', unit_key(arg.job, unit), 'percent', at.state == 'done' and 100 or 0)
+  for name, value in pairs(at) do redis.call('HSET', unit_key(arg.job, unit), name, value) end
 end
+for _, version in ipairs(arg.versions) do
+  for name, value in pairs(version) do redis.call('HSET', version_key(arg.job, version.number), name, value) end
+end
+if arg.current then make_current(arg.job, arg.current) end
 for i = 0, (arg.fields.chunks or 0) - 1 do
   if unit_state(arg.job, tostring(i)) ~= 'done' then redis.call('ZADD', waiting_key(arg.job), i, i) end
 end
