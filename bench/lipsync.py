@@ -52,10 +52,10 @@ CHANCES = 100
 
 
 class Voice:
-    """A speech in memory that plays `late` samples later than it was recorded."""
+    """A speech in memory that plays `late` samples later than it was recorded; somebody speaks in `voiced`."""
 
-    def __init__(self, data: NDArray[np.int16], late: int = 0) -> None:
-        self.data, self.late, self.samples = data, late, len(data)
+    def __init__(self, data: NDArray[np.int16], voiced: Sequence[tuple[int, int]], late: int = 0) -> None:
+        self.data, self.voiced, self.late, self.samples = data, voiced, late, len(data)
         self.frames25 = frames25_of(len(data), SPEECH_RATE)
 
     @classmethod
@@ -64,7 +64,8 @@ class Voice:
             pcm = Path(folder, "speech.pcm")
             decode_speech(path, pcm=pcm, m4a=Path(folder, "speech.m4a"), on_progress=lambda _: None)
             speech = PcmSpeech(pcm)
-            return cls(speech.read(0, speech.samples).copy())
+            voiced = listen(pcm, frames25=frames25_of(speech.samples, SPEECH_RATE)).voiced
+            return cls(speech.read(0, speech.samples), voiced)
 
     def read(self, start: int, stop: int) -> NDArray[np.int16]:
         places = np.arange(start, stop) - self.late
@@ -99,8 +100,8 @@ def mouth_of(speech: Voice, portrait: Path, pixels: int) -> Mouth:
     return Mouth(openings, drawn, 1000 * spent / len(poses))
 
 
-def sync_of(speech: Voice, openings: Sequence[float | None], voiced: Sequence[tuple[int, int]]) -> Sync:
-    estimator = LagEstimator(speech, voiced)
+def sync_of(speech: Voice, openings: Sequence[float | None]) -> Sync:
+    estimator = LagEstimator(speech, speech.voiced)
     for start in range(0, len(openings), CHUNK):
         estimator.add(start, openings[start : start + CHUNK])
     return estimator.sync()
@@ -108,12 +109,11 @@ def sync_of(speech: Voice, openings: Sequence[float | None], voiced: Sequence[tu
 
 def injected(name: str, speech: Voice, portrait: Path, pixels: int) -> list[dict[str, Any]]:
     """A line for each lag: what was found of it."""
-    voiced = listen(speech, frames25=speech.frames25).voiced
     lines = []
     for lag_ms in LAGS_MS:
-        moved = Voice(speech.data, round(lag_ms * SPEECH_RATE / 1000))
+        moved = Voice(speech.data, speech.voiced, round(lag_ms * SPEECH_RATE / 1000))
         mouth = mouth_of(moved, portrait, pixels)
-        sync = sync_of(speech, mouth.openings, voiced)
+        sync = sync_of(speech, mouth.openings)
         known = np.array([np.nan if opening is None else opening for opening in mouth.openings])
         seen = np.isfinite(known)
         lines.append(
@@ -134,18 +134,17 @@ def injected(name: str, speech: Voice, portrait: Path, pixels: int) -> list[dict
 
 def believed_by_chance(voices: dict[str, Voice], mouths: Mapping[str, Sequence[float | None]]) -> tuple[int, int]:
     """How many mouths that know nothing of the speech were believed, of how many."""
-    spans = {name: listen(speech, frames25=speech.frames25).voiced for name, speech in voices.items()}
     noise = np.random.default_rng(0)
     believed, tried = 0, 0
-    for name, speech in voices.items():
+    for speech in voices.values():
         for slow in range(CHANCES):
             width = 1 + slow % 4
             openings = np.convolve(noise.normal(0, 0.08, speech.frames25 + width - 1), np.ones(width) / width, "valid")
-            believed += sync_of(speech, openings.tolist(), spans[name]).confidence >= CONFIDENT
+            believed += sync_of(speech, openings.tolist()).confidence >= CONFIDENT
             tried += 1
     for sound, mouth in permutations(voices, 2):
         openings = np.resize(np.array(mouths[mouth], np.float64), voices[sound].frames25)
-        believed += sync_of(voices[sound], openings.tolist(), spans[sound]).confidence >= CONFIDENT
+        believed += sync_of(voices[sound], openings.tolist()).confidence >= CONFIDENT
         tried += 1
     return believed, tried
 
@@ -153,9 +152,10 @@ def believed_by_chance(voices: dict[str, Voice], mouths: Mapping[str, Sequence[f
 def two_hours_seconds(speech: Voice, openings: Sequence[float | None]) -> float:
     """Processor seconds for two hours, chunk by chunk."""
     times = -(-7200 * FRAME_RATE // speech.frames25)
-    long = Voice(np.tile(np.resize(speech.data, speech.frames25 * SAMPLES_PER_FRAME), times))
+    sound = np.tile(np.resize(speech.data, speech.frames25 * SAMPLES_PER_FRAME), times)
+    long = Voice(sound, [(0, speech.frames25 * times)])
     started = time.process_time()
-    sync_of(long, list(openings) * times, [(0, speech.frames25 * times)])
+    sync_of(long, list(openings) * times)
     return time.process_time() - started
 
 

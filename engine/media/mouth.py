@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 _UNIT = 40
 """Pixels of an eye distance in the straightened patch: the lips' way is then some ten pixels."""
-_MARGIN = 0.3  # eye distances around the patch, for a head that moves
 _NEAR, _FAR = 8, 20  # patch pixels that the head may have moved since the last frame, and after it was lost
 _JAW_RISES, _JAW_FALLS = 20, 26  # patch pixels from where it was in the first frame
 _SAME_HEAD, _SAME_JAW = 0.4, 0.4  # correlation; blinks leave 0.55, noise and another face less than this
@@ -42,7 +41,7 @@ class MouthMeter:
     """
 
     def __init__(self, frame: Frame, landmarks: Landmarks) -> None:
-        self._patch = _Patch.of(landmarks, frame.shape[:2])
+        self._patch = _Patch.of(landmarks)
         self._at = np.zeros(2)  # eye distances that the head has moved, along and across the line of the eyes
         self._lost = False
         look = self._patch.cut(frame, self._at)
@@ -94,11 +93,10 @@ def rested(openings: Sequence[float | None]) -> list[float | None]:
 class _Patch:
     """Eyes to chin, upright and in grey, _UNIT pixels to the eye distance.
 
-    Places in it are (along, across) the line of the eyes from the middle between them, in eye distances. seen: rows and
-    columns of the frame that it may need. shrink: from these to the patch's scale. nose, mouth: across; middle: along.
+    Places in it are (along, across) the line of the eyes from the middle between them, in eye distances: nose, mouth
+    across; middle (of the mouth) along. shrink: from the frame to the patch's scale.
     """
 
-    seen: Box
     shrink: float
     axes: NDArray[np.float64]
     origin: NDArray[np.float64]
@@ -109,20 +107,15 @@ class _Patch:
     left, top = -1.15, -0.6
 
     @classmethod
-    def of(cls, landmarks: Landmarks, size: tuple[int, ...]) -> _Patch:
+    def of(cls, landmarks: Landmarks) -> _Patch:
         unit, angle = landmarks.eye_distance, math.radians(landmarks.tilt)
         axes = unit * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
         origin = (np.array(landmarks.left_eye) + landmarks.right_eye) / 2
         nose, corner, other = np.linalg.solve(
             axes, (np.array([landmarks.nose, landmarks.mouth_left, landmarks.mouth_right]) - origin).T
         ).T
-        mouth = float(corner[1] + other[1]) / 2
-        left, top, right, bottom = cls.left - _MARGIN, cls.top - _MARGIN, _MARGIN - cls.left, mouth + 1.3 + _MARGIN
-        corners = origin + (axes @ np.array([[left, left, right, right], [top, bottom, top, bottom]])).T
-        low = np.floor(corners.min(axis=0)).astype(int).clip(0)
-        high = np.ceil(corners.max(axis=0)).astype(int)
-        seen = slice(low[1], min(high[1], size[0])), slice(low[0], min(high[0], size[1]))
-        return cls(seen, min(1.0, _UNIT / unit), axes, origin, float(nose[1]), mouth, float(corner[0] + other[0]) / 2)
+        mouth, middle = (corner + other)[::-1] / 2
+        return cls(min(1.0, _UNIT / unit), axes, origin, float(nose[1]), float(mouth), float(middle))
 
     def box(self, left: float, top: float, right: float, bottom: float) -> Box:
         """Rows and columns of the patch."""
@@ -131,18 +124,34 @@ class _Patch:
 
     def cut(self, frame: Frame, at: NDArray[np.float64]) -> Plane:
         """The patch of a frame whose head has moved by `at`, [rows, columns]."""
-        grey = cv2.cvtColor(frame[self.seen], cv2.COLOR_RGB2GRAY)
+        corner = self.origin + self.axes @ (at + np.array([self.left, self.top]))
+        columns, rows = self._seen(corner, frame)
+        grey = cv2.cvtColor(frame[rows, columns], cv2.COLOR_RGB2GRAY)
         size = max(1, round(grey.shape[1] * self.shrink)), max(1, round(grey.shape[0] * self.shrink))
         # averaged, not sampled: hair and grain of a large frame would flicker
         small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA) if self.shrink < 1 else grey
         scale = np.array([size[0] / grey.shape[1], size[1] / grey.shape[0]])
-        corner = self.origin + self.axes @ (at + np.array([self.left, self.top]))
-        start = corner - [self.seen[1].start, self.seen[0].start]
+        start = corner - [columns.start, rows.start]
         matrix = np.column_stack([self.axes / _UNIT * scale[:, None], (start + 0.5) * scale - 0.5])
-        shape = round(-2 * self.left * _UNIT), round((self.mouth + 1.3 - self.top) * _UNIT)
+        shape = round(-2 * self.left * _UNIT), round(self._height * _UNIT)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         patch = cv2.warpAffine(small, matrix, shape, flags=flags, borderMode=cv2.BORDER_REPLICATE)
         return patch.astype(np.uint8, copy=False)
+
+    @property
+    def _height(self) -> float:
+        return self.mouth + 1.3 - self.top
+
+    def _seen(self, corner: NDArray[np.float64], frame: Frame) -> Box:
+        """Columns and rows of the frame under a patch that begins at `corner`; one of each where it lies outside."""
+        right, down = -2 * self.left, self._height
+        corners = corner + np.array([[0, 0], [right, 0], [0, down], [right, down]]) @ self.axes.T
+        low, high = np.floor(corners.min(axis=0)).astype(int), np.ceil(corners.max(axis=0)).astype(int) + 1
+        sides = []
+        for first, stop, side in zip(low.tolist(), high.tolist(), frame.shape[1::-1], strict=True):
+            start = min(max(first, 0), side - 1)
+            sides.append(slice(start, min(max(stop, start + 1), side)))
+        return sides[0], sides[1]
 
 
 @dataclass(frozen=True)

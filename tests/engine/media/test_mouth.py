@@ -104,6 +104,24 @@ def _swayed(index: int, frame: Frame) -> Frame:
     return cv2.warpAffine(frame, move, (side, side), borderMode=cv2.BORDER_REPLICATE).astype(np.uint8)
 
 
+def test_a_head_that_wanders_is_followed(head: Head) -> None:
+    """By an eye distance, in steps of a pixel."""
+    wandered = [_moved(frame, index - 50, (50 - index) / 2) for index, frame in enumerate(head.frames)]
+    assert agreement(measured(Head(wandered, head.openings)), head.openings) > 0.9
+
+
+def test_a_head_that_leaves_the_picture_has_no_opening(head: Head) -> None:
+    meter = MouthMeter(head.frames[0], head.landmarks())
+    openings = [meter.add(_moved(head.frames[0], 4 * index, 0)) for index in range(60)]
+    assert openings[0] is not None
+    assert openings[-1] is None
+
+
+def _moved(frame: Frame, right: float, down: float) -> Frame:
+    move = np.array([[1.0, 0, right], [0, 1, down]])
+    return cv2.warpAffine(frame, move, frame.shape[1::-1], borderMode=cv2.BORDER_REPLICATE).astype(np.uint8)
+
+
 def test_grain_does_not_hide_it(head: Head) -> None:
     noise = np.random.default_rng(0)
     grainy = [np.clip(frame + noise.normal(0, 8, frame.shape), 0, 255).astype(np.uint8) for frame in head.frames]
