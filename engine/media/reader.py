@@ -55,10 +55,11 @@ def read_rgb(path: Path) -> Iterator[Frame]:
         # one frame ahead: the next is decoded while the caller is at work on this one
         stream.codec_context.thread_type, stream.codec_context.thread_count = ThreadType.FRAME, 2
         for picture in whole(path, file.decode(stream)):
-            yield _to_rgb(picture)
+            yield to_rgb(picture)
 
 
-def _to_rgb(picture: VideoFrame) -> Frame:
+def to_rgb(picture: VideoFrame) -> Frame:
+    """A decoded picture of ours, [height, width, 3] RGB."""
     if picture.format.name == "gbrp":  # three times as quick as libswscale
         green, blue, red = (_plane(plane) for plane in picture.planes)
         return np.asarray(cv2.merge([red, green, blue]), np.uint8)

@@ -64,7 +64,8 @@ class Encoding:
     def options(self) -> dict[str, str]:
         """One thread, for the bytes depend on their number; no B-frames, so that a packet's place is its frame's.
 
-        x264's stitchable keeps its headers the same whatever the content and the crf.
+        x264's stitchable keeps its headers the same whatever the content and the crf. With keyint_min 1 each frame that
+        looks back to none is one where decoding can begin: copied packets would be listed as that in any case.
         """
         return {
             "crf": str(self.crf),
@@ -72,6 +73,7 @@ class Encoding:
             "threads": "1",
             "bf": "0",
             "g": str(KEY_FRAME_EVERY),
+            "keyint_min": "1",
             "flags": "+cgop",
             "x264-params": "stitchable=1",
         }

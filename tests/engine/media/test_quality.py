@@ -57,6 +57,24 @@ def test_a_seam_is_a_crf_finer_and_has_the_headers_of_its_neighbours(tmp_path: P
     assert found[1].stat().st_size > found[0].stat().st_size
 
 
+@pytest.mark.parametrize("quality", QUALITIES)
+def test_where_a_copied_packet_is_called_a_key_frame_decoding_can_begin(tmp_path: Path, quality: str) -> None:
+    path = tmp_path / "cuts.mp4"
+    with VideoSink(path, (96, 64), Encoding.of(quality)) as sink:
+        for frame25 in range(30):  # a cut at each frame
+            sink.write(np.full((64, 96, 3), 40 + 150 * (frame25 % 2), np.uint8))
+        sink.finish()
+    with av.open(str(path)) as file:
+        packets = [packet for packet in file.demux(video=0) if packet.dts is not None]
+    assert sum(packet.is_keyframe for packet in packets) > 1
+    for packet in packets:
+        units, at = set(), 0
+        while at < packet.size:
+            units.add(bytes(packet)[at + 4] & 31)
+            at += 4 + int.from_bytes(bytes(packet)[at : at + 4], "big")
+        assert packet.is_keyframe == (5 in units), "5 is a slice of a picture that forgets all before it"
+
+
 def test_standard_is_what_everything_was_encoded_with() -> None:
     assert Encoding.of("standard") == Encoding() == Encoding(crf=18, preset="veryfast")
 
