@@ -12,7 +12,7 @@ from engine.errors import PortraitError
 from engine.media.face import Face, detect_faces, face_problems
 from engine.media.image import crop_to_face, load_portrait, render_size
 from engine.preview.lips import LipPose
-from engine.preview.motion import blink, head_motion
+from engine.preview.motion import Chance
 from engine.preview.mouth import mouth_track
 from engine.preview.puppet import Pose, Puppet, draw
 from engine.renderer import BUILT_IN, Renderer
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from engine.renderer import Crop, Frame, Inputs, OnProgress
-    from engine.spec import ChunkSpec, RenderSpec
+    from engine.spec import ChunkSpec, Redraw, RenderSpec
 
 _BLOCK = 250
 """frames25 whose mouth poses are computed at a time."""
@@ -61,7 +61,7 @@ class PreviewRenderer(Renderer):
     def render(self, chunk: ChunkSpec, features: PreviewFeatures, on_progress: OnProgress) -> Iterator[Frame]:
         start, stop = chunk.out
         for block in range(start, stop, _BLOCK):
-            poses = poses_of(features.inputs, block, min(block + _BLOCK, stop))
+            poses = poses_of(features.inputs, block, min(block + _BLOCK, stop), redraw=chunk.redraw)
             for frame, pose in enumerate(poses, start=block):
                 yield draw(features.puppet, pose)
                 on_progress((frame + 1 - start) / (stop - start))
@@ -70,15 +70,16 @@ class PreviewRenderer(Renderer):
         """Nothing is held."""
 
 
-def poses_of(inputs: Inputs, start: int, stop: int) -> list[Pose]:
+def poses_of(inputs: Inputs, start: int, stop: int, *, redraw: Redraw | None = None) -> list[Pose]:
     """What mouth, head and lids do in frames25 [start, stop)."""
     spec = inputs.spec
+    chance = Chance(spec.seed, inputs.gen_frames, redraw)
     track = mouth_track(inputs.speech, start, stop, gain=spec.dynamic_scale * spec.motion_scale)
     return [
         Pose(
-            head=head_motion(spec.seed, start + index, spec.motion_scale),
+            head=chance.head(start + index, spec.motion_scale),
             lips=LipPose.of(float(track.opening[index]), float(track.width[index]), float(track.teeth[index])),
-            lids=blink(spec.seed, start + index),
+            lids=chance.lids(start + index),
         )
         for index in range(stop - start)
     ]

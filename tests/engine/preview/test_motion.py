@@ -6,7 +6,8 @@ from dataclasses import astuple
 
 import numpy as np
 
-from engine.preview.motion import blink, head_motion
+from engine.preview.motion import Chance, blink, head_motion
+from engine.spec import Redraw
 
 MINUTE = 60 * 25
 
@@ -42,3 +43,34 @@ def test_eyes_blink_as_often_as_a_speakers() -> None:
     assert 12 <= len(shut) / 10 <= 25
     assert np.diff(shut).std() > 10  # no metronome
     assert (lids > 0).mean() < 0.1
+
+
+ANEW = Redraw(seed=7, start=300, stop=500)
+JOB = 2000
+"""gen_frames of the job that the tests below draw anew a part of."""
+
+
+def poses(chance: Chance, start: int, stop: int) -> np.ndarray:
+    return np.array([(*astuple(chance.head(frame)), chance.lids(frame)) for frame in range(start, stop)])
+
+
+def test_what_is_drawn_anew_moves_by_the_other_seed_and_all_around_it_to_the_bit_as_before() -> None:
+    before, after = poses(Chance(0, JOB), 400, 1200), poses(Chance(0, JOB, ANEW), 400, 1200)
+    differs = np.flatnonzero((before != after).any(axis=1)) + 400
+    assert (differs[0], differs[-1]) == (600, 999)
+    other = poses(Chance(7, JOB), 400, 1200)
+    assert np.array_equal(after[300:500], other[300:500]), "well inside, the other seed alone"
+
+
+def test_the_head_glides_into_what_is_drawn_anew() -> None:
+    for seed in range(1, 13):
+        moved = poses(Chance(0, JOB, Redraw(seed, 300, 500)), 560, 1040)
+        steps = np.abs(np.diff(moved, axis=0)).max(axis=0)
+        assert max(steps[0], steps[1]) < 0.002
+        assert steps[2] < 0.1
+
+
+def test_the_ends_of_a_job_are_drawn_anew_to_the_last_frame() -> None:
+    whole = Redraw(7, 0, JOB)
+    assert np.array_equal(poses(Chance(0, JOB, whole), 0, 60), poses(Chance(7, JOB), 0, 60))
+    assert np.array_equal(poses(Chance(0, JOB, whole), 3940, 4000), poses(Chance(7, JOB), 3940, 4000))

@@ -19,7 +19,7 @@ from engine.preview.motion import blink, head_motion
 from engine.preview.mouth import CONTEXT_SAMPLES
 from engine.preview.renderer import PreviewRenderer
 from engine.renderer import load_renderer
-from engine.spec import RenderSpec
+from engine.spec import Redraw, RenderSpec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from engine.renderer import Frame
+    from engine.spec import ChunkSpec
 
 SILENCE = np.zeros(8_000, np.int16)
 SMALL = RenderSpec(min_resolution=128)
@@ -142,6 +143,23 @@ def test_neighbours_agree_bit_for_bit_where_they_overlap(lesson: NDArray[np.int1
     last = list(renderer.render(early, features, lambda _: None))[-overlap:]
     first = list(renderer.render(late, features, lambda _: None))[:overlap]
     assert hashes(last) == hashes(first)
+
+
+def test_what_is_drawn_anew_is_the_same_for_any_plan_and_changes_no_frame_beside_it(lesson: NDArray[np.int16]) -> None:
+    inputs = job(lesson[: 8 * 16_000], spec=SMALL)
+    renderer = load_renderer("preview", "cpu")
+    features = renderer.prepare(inputs)
+    (whole,), plan = (plan_chunks(200, chunk_seconds=seconds, geometry=Geometry()).chunks for seconds in (60, 4))
+    redraw = Redraw(seed=5, start=plan[1].kept[0] + 8, stop=plan[1].kept[1])
+
+    def drawn(chunk: ChunkSpec, anew: Redraw | None) -> list[str]:
+        return hashes(list(renderer.render(replace(chunk, redraw=anew), features, lambda _: None)))
+
+    before, after = drawn(whole, None), drawn(whole, redraw)
+    assert after[: 2 * redraw.start] == before[: 2 * redraw.start]
+    assert len(set(after[2 * redraw.start :]) & set(before[2 * redraw.start :])) < 5
+    for chunk in plan:
+        assert drawn(chunk, redraw) == after[slice(*chunk.out)]
 
 
 def test_the_number_of_threads_changes_nothing(lesson: NDArray[np.int16]) -> None:
