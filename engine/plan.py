@@ -9,10 +9,14 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from engine.cuts import TOLERANCE_SECONDS, Fit, best_cuts
 from engine.errors import PlanError
 from engine.spec import FRAME_RATE, ChunkSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FADE = 8
 """frames25 on each side of a cut that both neighbours render."""
@@ -24,9 +28,9 @@ GEN_RATE = FRAME_RATE / 2
 class Geometry:
     """What a renderer needs around the frames that it keeps.
 
-    reach: gen_frames at each end of a span that are thrown away. window: gen_frames that are computed together; span
-    ends are rounded out to multiples of it. radius: gen_frames that post-processes look at on each side.
-    fade: frames25 of overlap on each side of a cut.
+    reach: gen_frames at each end of a span that are thrown away. window: gen_frames that are computed together; a span
+    is a whole number of them long. radius: gen_frames that post-processes look at on each side. fade: frames25 of
+    overlap on each side of a cut.
     """
 
     reach: int = 0
@@ -46,6 +50,21 @@ class Geometry:
         """gen_frames that a chunk keeps at least: both fades and one frame of its own, never less than the reach."""
         return max(self.fade + 1, self.reach)
 
+    @property
+    def before(self) -> int:
+        """gen_frames that a chunk computes in front of its kept part, where it has a neighbour there."""
+        return self.fade // 2 + self.reach + self.radius
+
+    @property
+    def after(self) -> int:
+        """The same behind it: the last frame25 of the overlap is a middle, and needs the gen_frame behind it too."""
+        return self.before + 1
+
+    @property
+    def wrap(self) -> int:
+        """gen_frames computed beyond each end of the job: windows close it into a ring (docs/sonic.md#windows)."""
+        return self.window if self.window > 1 else 0
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -60,6 +79,28 @@ class Plan:
     def cuts(self) -> tuple[int, ...]:
         """gen_frames at which one chunk's kept part ends and the next one's begins."""
         return tuple(chunk.kept[0] for chunk in self.chunks[1:])
+
+    @property
+    def seams(self) -> tuple[tuple[int, int], ...]:
+        """frames25 [start, stop) around each cut that both neighbours render."""
+        fade = self.geometry.fade
+        return tuple((2 * cut - fade, 2 * cut + fade) for cut in self.cuts)
+
+    def windows(self, chunk: ChunkSpec) -> int:
+        """Windows that a chunk's renderer computes at each step; gen_frames for one without windows."""
+        ends = (chunk.span[0] == 0) + (chunk.span[1] == self.gen_frames)
+        computed = min(self.gen_frames, chunk.span[1] - chunk.span[0] + ends * self.geometry.wrap)
+        return -(-computed // self.geometry.window)
+
+    @property
+    def computed(self) -> int:
+        """gen_frames that all chunks together compute, counted in whole windows."""
+        return sum(map(self.windows, self.chunks)) * self.geometry.window
+
+    @property
+    def waste(self) -> float:
+        """Share computed beyond what is kept: windows * window / gen_frames - 1."""
+        return self.computed / self.gen_frames - 1
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -89,8 +130,19 @@ def gen_frames_of(frames25: int) -> int:
     return frames25 // 2 + 1
 
 
-def plan_chunks(frames25: int, *, chunk_seconds: float, geometry: Geometry) -> Plan:
+def plan_chunks(
+    frames25: int,
+    *,
+    chunk_seconds: float,
+    geometry: Geometry,
+    noise: Sequence[float] = (),
+    tolerance_seconds: float = TOLERANCE_SECONDS,
+) -> Plan:
     """Cut a job of `frames25` frames into chunks that keep about `chunk_seconds` each.
+
+    noise: for every gen_frame of the job what a cut before it would disturb, 0 in a pause to about 1 in open speech
+    (engine.media.pauses); empty where nobody listened. tolerance_seconds: how far a cut may move for it, and for whole
+    windows.
 
     Raises PlanError for a job without frames or a chunk length that leaves no frame of a chunk's own.
     """
@@ -102,8 +154,17 @@ def plan_chunks(frames25: int, *, chunk_seconds: float, geometry: Geometry) -> P
         shortest = math.ceil(geometry.shortest_kept / GEN_RATE * 100) / 100
         raise PlanError(f"chunk_seconds is {chunk_seconds:g}, wanted {shortest:g} or more for this renderer")
     gen_frames = gen_frames_of(frames25)
-    count = max(1, min(round(gen_frames / wanted), gen_frames // geometry.shortest_kept))
-    edges = [round(i * gen_frames / count) for i in range(count + 1)]
+    if noise and len(noise) != gen_frames:
+        raise PlanError(f"noise is given for {len(noise)} gen_frames, wanted {gen_frames}")
+    count = max(1, min(round(gen_frames / _filling(wanted, geometry)), gen_frames // geometry.shortest_kept))
+    fit = Fit(
+        window=geometry.window,
+        before=geometry.before,
+        after=geometry.after,
+        shortest_kept=geometry.shortest_kept,
+        tolerance=max(0, int(round(tolerance_seconds * GEN_RATE, 6))),
+    )
+    edges = [0, *best_cuts(gen_frames, count, fit, noise), gen_frames]
     chunks = tuple(
         _chunk(index, kept, frames25=frames25, gen_frames=gen_frames, geometry=geometry)
         for index, kept in enumerate(pairwise(edges))
@@ -111,24 +172,45 @@ def plan_chunks(frames25: int, *, chunk_seconds: float, geometry: Geometry) -> P
     return Plan(frames25, gen_frames, geometry, chunks)
 
 
+def _filling(wanted: float, geometry: Geometry) -> float:
+    """The shortest kept length from `wanted` on, in gen_frames, whose span between two cuts is all whole windows."""
+    if geometry.window == 1:
+        return wanted
+    beyond = geometry.before + geometry.after
+    return math.ceil((wanted + beyond) / geometry.window) * geometry.window - beyond
+
+
 def _chunk(index: int, kept: tuple[int, int], *, frames25: int, gen_frames: int, geometry: Geometry) -> ChunkSpec:
     a, b = kept
     first, last = a == 0, b == gen_frames
-    head, tail = (0 if first else 2 * geometry.fade), (0 if last else 2 * geometry.fade)
-    out_start = 0 if first else 2 * a - geometry.fade
-    out_stop = frames25 if last else 2 * b + geometry.fade
-    margin = geometry.reach + geometry.radius
-    # the last frame25 of the overlap is a middle: it needs the gen_frame behind it as well
-    start = (out_start // 2 - margin) // geometry.window * geometry.window
-    stop = -(-(out_stop // 2 + 1 + margin) // geometry.window) * geometry.window
     return ChunkSpec(
         index=index,
         kept=kept,
-        span=(max(0, start), min(gen_frames, stop)),
-        out=(out_start, out_stop),
-        head=head,
-        tail=tail,
+        span=_span(kept, gen_frames, geometry),
+        out=(0 if first else 2 * a - geometry.fade, frames25 if last else 2 * b + geometry.fade),
+        head=0 if first else 2 * geometry.fade,
+        tail=0 if last else 2 * geometry.fade,
     )
+
+
+def _span(kept: tuple[int, int], gen_frames: int, geometry: Geometry) -> tuple[int, int]:
+    """What must be computed for a kept part, and as much more as makes whole windows of it."""
+    first, last = kept[0] == 0, kept[1] == gen_frames
+    start = 0 if first else max(0, kept[0] - geometry.before)
+    stop = gen_frames if last else min(gen_frames, kept[1] + geometry.after)
+    ends = (start == 0) + (stop == gen_frames)
+    length = stop - start
+    length += -(length + ends * geometry.wrap) % geometry.window
+    if length >= gen_frames or ends == 2:
+        return 0, gen_frames
+    if start == 0:
+        return 0, length
+    if stop == gen_frames:
+        return gen_frames - length, gen_frames
+    start -= (length - (stop - start)) // 2
+    # short of the job's own ends, at which another window would be due
+    start = min(max(start, 1), gen_frames - 1 - length)
+    return (start, start + length) if start > 0 else (0, gen_frames)
 
 
 def fade_weight(position: int, overlap: int) -> float:
