@@ -7,19 +7,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from farm import decisions
+from engine.plan import Plan
+from engine.spec import FRAME_RATE
+from farm import decisions, redo, versions
 from farm.errors import InputRefusedError, JobFailedError, NotAllowedError, NotFoundError
 from farm.jobs import views
-from farm.jobs.model import PLAN, PRIORITIES, Event, JobState, JobView
+from farm.jobs.model import PLAN, PRIORITIES, Event, JobState, JobView, VersionView
+from farm.jobs.request import JobRequest
 from farm.storage import keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from farm.jobs.redo import Redo
     from farm.service import Farm
 
 LOOK_SECONDS = 0.5
 """Pause between two looks at a job that is waited for."""
+COMPARE_SECONDS = 5.0
+"""What is shown before and behind the place at which two versions are compared."""
 
 
 @dataclass(frozen=True)
@@ -68,22 +74,27 @@ class Job:
                 raise TimeoutError(f"job {self.id} is still {view.state} after {timeout:g} s")
             time.sleep(LOOK_SECONDS)
 
-    def fetch(self, path: Path | str, *, on_progress: Callable[[float], None] | None = None) -> Path:
-        """Download the result to `path`; raises NotAllowedError while there is none."""
+    def fetch(
+        self, path: Path | str, *, version: int | None = None, on_progress: Callable[[float], None] | None = None
+    ) -> Path:
+        """Download a result to `path`: the current one, or that version. Raises NotAllowedError while there is none."""
         target = Path(path)
-        self._farm.storage.get_file(self._result(), target, on_progress=on_progress)
+        self._farm.storage.get_file(self._result(version), target, on_progress=on_progress)
         return target
 
     def result_url(self, expires_s: int = 3600) -> str:
         """A link to the result that works for a while without credentials."""
         return self._farm.storage.url(self._result(), expires_s=expires_s)
 
-    def report(self) -> dict[str, Any]:
-        """report.json of the current result: settings, accepted segments, frame hashes."""
-        found: dict[str, Any] = self._farm.storage.get_json(self._result().rpartition("/")[0] + "/report.json")
+    def report(self, version: int | None = None) -> dict[str, Any]:
+        """report.json of the current result, or that version's: settings, accepted segments, frame hashes."""
+        key = self._result(version).rpartition("/")[0] + "/report.json"
+        found: dict[str, Any] = self._farm.storage.get_json(key)
         return found
 
-    def _result(self) -> str:
+    def _result(self, version: int | None = None) -> str:
+        if version is not None:
+            return versions.named(self._farm.books, self.id, version).result
         view = self.view()
         if view.result is None:
             raise NotAllowedError(f"job {self.id} has no result yet: it is {view.state}")
@@ -121,6 +132,59 @@ class Job:
         decisions.lift(farm.storage, self.id, what)
         farm.bell.ring(farm.books.dispatch())
 
+    def redo(
+        self, *, at: Sequence[str | float] = (), chunks: Sequence[int] = (), seed: int | None = None
+    ) -> list[Redo]:
+        """Render chunks of a job that is done again, with other chance, to a new version; the old ones are kept.
+
+        at: timecodes ("3:12") or seconds; in a seam both its chunks are drawn anew. chunks: counted from 0. seed: of
+        the new chance, by default derived from the job's. Answers what will be rendered. Raises InputRefusedError,
+        NotAllowedError unless the job is done.
+        """
+        farm, view = self._farm, self.view()
+        if view.state is not JobState.DONE:
+            raise NotAllowedError(_not_now(view))
+        plan = Plan.from_dict(farm.storage.get_json(keys.plan_json(self.id)))
+        request = JobRequest.from_dict(farm.storage.get_json(keys.job_json(self.id)))
+        wanted = redo.wanted_by(plan, at=at, chunks=chunks, seed=seed)
+        redos = redo.redo(
+            farm.books, farm.storage, self.id, wanted, plan, seed=request.spec.seed, who=farm.settings.owner
+        )
+        farm.bell.ring(farm.books.dispatch())
+        return redos
+
+    def versions(self) -> list[VersionView]:
+        """The job's results, oldest first, with what was drawn anew for each."""
+        return versions.versions(self._farm.books, self._farm.storage, self.id)
+
+    def rollback(self, version: int) -> None:
+        """Make an older version the current one again; a redo then builds on it. A redo that failed or was cancelled
+        is given up. Raises NotFoundError, NotAllowedError while the job goes on.
+        """
+        versions.rollback(self._farm.books, self._farm.storage, self.id, version, who=self._farm.settings.owner)
+
+    def compare(
+        self,
+        path: Path | str,
+        one: int | None = None,
+        other: int | None = None,
+        *,
+        at: str | float | None = None,
+        on_progress: Callable[[float], None] = lambda _: None,
+    ) -> Path:
+        """Write two versions side by side as one video: by default the current one and the one before it.
+
+        at: only the seconds around this timecode.
+        """
+        pair = versions.pair(self._farm.books, self.id, one, other)
+        frames25 = self.view().frames25 or 0
+        frames = range(frames25)
+        if at is not None:
+            frame25, around = redo.frame_of(at, frames25), round(COMPARE_SECONDS * FRAME_RATE)
+            frames = range(max(0, frame25 - around), min(frames25, frame25 + around))
+        versions.compare(self._farm.storage, pair, Path(path), frames=frames, on_progress=on_progress)
+        return Path(path)
+
     def events(self) -> list[Event]:
         """The job's history, oldest first."""
         return views.events(self._farm.books, self.id)
@@ -137,3 +201,16 @@ class Job:
                 AttemptLog(unit, int(name.split("-")[0]), storage.get_bytes(item.key).decode(errors="replace"))
             )
         return sorted(found, key=lambda entry: (entry.unit != PLAN, entry.unit.zfill(9), entry.attempt))
+
+
+def _not_now(view: JobView) -> str:
+    """Why a job that is not done cannot be rendered again, and what can be done."""
+    said = f"cannot redo job {view.id}: job is {view.state}"
+    if not view.state.ended:
+        return f"{said}, a redo waits until it is done"
+    if view.current is None:
+        return f"{said} and has no result yet; `farm job retry {view.id}` takes it up again"
+    return (
+        f"{said}; `farm job retry {view.id}` goes on with what was asked for, "
+        f"`farm job rollback {view.id} {view.current}` gives it up"
+    )

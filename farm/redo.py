@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import secrets
 import time
+from bisect import bisect_right
 from typing import TYPE_CHECKING
 
+from engine.spec import RANGES
+from engine.timecode import frame_at, timecode
 from farm import decisions
-from farm.errors import NotAllowedError
-from farm.jobs.redo import ACCEPTANCE, Decided, Redo, redos_of
+from farm.errors import InputRefusedError, NotAllowedError
+from farm.jobs.redo import ACCEPTANCE, Decided, Redo, Wanted, redos_of
 from farm.jobs.views import drawn_anew, stitch_attempts
 from farm.storage import keys
 
@@ -16,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from engine.plan import Plan
-    from farm.jobs.redo import Wanted
     from farm.jobs.store import Books, Lease
     from farm.storage.s3 import Storage
 
@@ -35,6 +37,58 @@ def refuse(books: Books, storage: Storage, lease: Lease, wanted: Wanted, plan: P
 def may_be_redone(books: Books, job: str, chunks: int) -> list[int]:
     """The chunks that the farm may still render again by itself."""
     return [chunk for chunk, drawn in enumerate(drawn_anew(books, job, chunks)) if drawn.left > 0]
+
+
+def wanted_by(plan: Plan, *, at: Sequence[str | float], chunks: Sequence[int], seed: int | None) -> Wanted:
+    """What somebody wants drawn anew: the chunks at these timecodes (or seconds), and these (counted from 0).
+
+    At a seam, the frames that two chunks share, both are drawn anew together, and the seam with them. Raises
+    InputRefusedError with everything that is wrong.
+    """
+    why: dict[int, list[str]] = {}
+    across, problems = set(), []
+    for place in at:
+        try:
+            frame25 = frame_of(place, plan.frames25)
+        except InputRefusedError as refusal:
+            problems += refusal.problems
+            continue
+        near, cuts = _chunks_at(plan, frame25)
+        across |= cuts
+        for chunk in near:
+            why.setdefault(chunk, []).append(f"at {timecode(frame25)}{', in the seam' if cuts else ''}")
+    for chunk in chunks:
+        if 0 <= chunk < len(plan.chunks):
+            why.setdefault(chunk, []).append("as asked")
+        else:
+            problems.append(f"there is no chunk {chunk + 1}, the job has {len(plan.chunks)}")
+    if seed is not None and not RANGES["seed"].allows(seed):
+        problems.append(f"seed is {seed}, wanted {RANGES['seed']}")
+    if not why and not problems:
+        problems.append("nothing is named to render again, wanted a timecode or a chunk")
+    if problems:
+        raise InputRefusedError(problems)
+    reasons = {chunk: ", ".join(dict.fromkeys(said)) for chunk, said in why.items()}
+    return Wanted(chunks=reasons, across=across, seed=seed)
+
+
+def frame_of(place: str | float, frames25: int) -> int:
+    """The frame25 at a timecode, or at so many seconds; raises InputRefusedError for one that the video lacks."""
+    try:
+        frame25 = frame_at(place if isinstance(place, str) else f"{place:.6f}")
+    except ValueError as error:
+        raise InputRefusedError([str(error)]) from None
+    if frame25 >= frames25:
+        raise InputRefusedError([f"there is nothing at {timecode(frame25)}: the video ends at {timecode(frames25)}"])
+    return frame25
+
+
+def _chunks_at(plan: Plan, frame25: int) -> tuple[list[int], set[int]]:
+    """The chunks that made a frame, and the cut in whose seam it lies, if it lies in one."""
+    for cut, place in enumerate(plan.cuts):
+        if 2 * place - plan.geometry.fade <= frame25 < 2 * place + plan.geometry.fade:
+            return [cut, cut + 1], {cut}
+    return [bisect_right(plan.cuts, frame25 // 2)], set()
 
 
 def redo(books: Books, storage: Storage, job: str, wanted: Wanted, plan: Plan, *, seed: int, who: str) -> list[Redo]:

@@ -27,13 +27,13 @@ def writable(path: Path) -> Path:
     return path
 
 
-def download(job: Job, path: Path, *, quiet: bool) -> None:
-    """Write a job's video to `path`, with a bar on stderr where somebody watches."""
+def download(job: Job, path: Path, *, version: int | None = None, quiet: bool) -> None:
+    """Write a job's video to `path`, the current version or that one, with a bar on stderr where somebody watches."""
     screen = console(stderr=True)
     if quiet or not screen.is_terminal:
-        job.fetch(path)
+        job.fetch(path, version=version)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
     with Progress(*columns, console=screen, transient=True) as progress:
         task = progress.add_task(f"fetching {path.name}", total=1.0)
-        job.fetch(path, on_progress=lambda share: progress.update(task, completed=share))
+        job.fetch(path, version=version, on_progress=lambda share: progress.update(task, completed=share))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from farm.cli import redo, versions
 from farm.cli.fetch import download, writable
 from farm.cli.follow import follow, wait_silently
 from farm.cli.options import A_JOB, PRIORITY_WORDS, Dir, JobId, Json, examples
@@ -133,7 +134,13 @@ def logs(
         note("No logs yet.")
 
 
-@app.command(epilog=examples(f"farm job fetch {A_JOB}", f"farm job fetch {A_JOB} --output lesson.mp4"))
+@app.command(
+    epilog=examples(
+        f"farm job fetch {A_JOB}",
+        f"farm job fetch {A_JOB} --output lesson.mp4",
+        f"farm job fetch {A_JOB} --version 1",
+    )
+)
 def fetch(
     job_id: JobId,
     output: Annotated[
@@ -141,6 +148,10 @@ def fetch(
         typer.Option(
             "--output", "-o", metavar="FILE", show_default=False, help="Where to write the video. Default: JOB.mp4"
         ),
+    ] = None,
+    version: Annotated[
+        int | None,
+        typer.Option(metavar="N", show_default=False, help="This version of it. Default: the current one."),
     ] = None,
     as_json: Json = False,
     folder: Dir = None,
@@ -151,7 +162,7 @@ def fetch(
     path = writable(output or Path(f"{job_id}.mp4"))
     with Farm.from_settings(dir=folder) as farm:
         job = farm.job(job_id)
-        download(job, path, quiet=as_json)
+        download(job, path, version=version, quiet=as_json)
         view = job.view()
     if as_json:
         say_json({**view.to_dict(), "output": str(path)})
@@ -187,6 +198,10 @@ def resume(job_id: JobId, as_json: Json = False, folder: Dir = None) -> None:
 def priority(job_id: JobId, to: Priority, as_json: Json = False, folder: Dir = None) -> None:
     """Change how soon a job's waiting chunks are served."""
     _steer(job_id, lambda job: job.set_priority(to), as_json=as_json, folder=folder)
+
+
+for more in (redo, versions):
+    more.register(app)
 
 
 def _show(job: Job, as_json: bool) -> None:

@@ -102,6 +102,8 @@ class JobCard:
             for attempt in view.attempts:
                 if attempt.unit == unit and attempt.reason:
                     yield Text(f"{unit}, attempt {attempt.number} on {attempt.slot}: {attempt.reason}")
+        for finding in view.review:
+            yield Text(f"Look at {finding.timecode}: {finding.sentence}", style="yellow")
         for warning in view.warnings:
             yield Text(f"Warning: {warning}", style="yellow")
         if view.error:
@@ -120,7 +122,7 @@ def _facts(view: JobView) -> Table:
     if view.chunks:
         table.add_row("chunks", f"{len(view.chunks)}: {counted(view.chunks)}")
     if view.result:
-        table.add_row("result", f"{view.result} (version {view.versions[-1]})" if view.versions else view.result)
+        table.add_row("result", f"{view.result} (version {view.current})")
     if view.digest:
         table.add_row("digest", view.digest)
     return table
@@ -130,7 +132,8 @@ def _reasons(attempts: Sequence[AttemptView]) -> dict[int, str]:
     return {int(attempt.unit): attempt.reason for attempt in attempts if attempt.unit.isdecimal() and attempt.reason}
 
 
-def _table(*columns: str) -> Table:
+def empty_table(*columns: str) -> Table:
+    """A table as all of ours look."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
     for number, column in enumerate(columns):
         table.add_column(column, no_wrap=number == 0, overflow="fold")
@@ -139,7 +142,7 @@ def _table(*columns: str) -> Table:
 
 def job_table(views: Sequence[JobView]) -> Table:
     """Jobs, a row each."""
-    table = _table("job", "name", "owner", "state", "done", "chunks", "left", "submitted")
+    table = empty_table("job", "name", "owner", "state", "done", "chunks", "left", "submitted")
     for view in views:
         finished = sum(chunk.state == "done" for chunk in view.chunks)
         table.add_row(
@@ -157,7 +160,7 @@ def job_table(views: Sequence[JobView]) -> Table:
 
 def slot_table(slots: Sequence[SlotView]) -> Table:
     """Slots, a row each, with what they have in hand and when they last reported."""
-    table = _table("slot", "state", "in hand", "device", "renderers", "loads", "seen", "process")
+    table = empty_table("slot", "state", "in hand", "device", "renderers", "loads", "seen", "process")
     now = time.time()
     for slot in slots:
         in_hand = "" if slot.chunk is None else f"{slot.job} chunk {slot.chunk + 1}"
@@ -176,7 +179,7 @@ def slot_table(slots: Sequence[SlotView]) -> Table:
 
 def event_table(events: Sequence[Event]) -> Table:
     """A job's history, oldest first."""
-    table = _table("when", "what", "who", "detail")
+    table = empty_table("when", "what", "who", "detail")
     for event in events:
         table.add_row(moment(event.at), event.what, plain(event.who), plain(event.detail))
     return table

@@ -127,9 +127,14 @@ def redo(job: str, chunk: int, decided: str) -> str:
     return f"{redo_folder(job)}{_number('chunk', chunk)}/{_attempt(decided)}.json"
 
 
+def rollbacks_folder(job: str) -> str:
+    """Prefix of all decisions that an older version is the current one."""
+    return f"{job_folder(job)}current/"
+
+
 def rollback(job: str, number: int) -> str:
-    """The decision that an older version is the current one; number: above every version's until then."""
-    return f"{job_folder(job)}current/{_number('number', number)}.json"
+    """One of them; number: above every version's until then."""
+    return f"{rollbacks_folder(job)}{_number('number', number)}.json"
 
 
 def segments_folder(job: str, chunk: int | None = None) -> str:
