@@ -15,6 +15,7 @@ from engine.errors import ContractError
 from engine.media.aac import AAC_FRAME, AAC_PRIMING, aac_channels, aac_rate
 from engine.media.boxes import top_level_boxes
 from engine.media.resample import resampled_length
+from engine.media.subtitles import cue_of
 from engine.spec import FRAME_RATE
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
     from engine.media.audio import SpeechInfo
+    from engine.media.subtitles import Cue
 
 
 def check_contract(
@@ -37,15 +39,16 @@ def check_contract(
     speech: SpeechInfo,
     seams: Sequence[tuple[int, int]],
     offset: Fraction | float = Fraction(0),
+    cues: Sequence[Cue] = (),
 ) -> None:
     """Read a finished video as a stranger would and compare it with what every result must be.
 
     size: width, height. speech: the source's. seams: frames25 [start, stop) that were crossfaded; they are decoded,
     the rest is read packet by packet. offset: seconds that the speech is recorded to play later, negative for earlier.
-    Raises ContractError listing everything that is wrong.
+    cues: the subtitles that it carries. Raises ContractError listing everything that is wrong.
     """
     try:
-        problems = [*_index_problems(video), *_file_problems(video, frames25, size, speech, seams, offset)]
+        problems = [*_index_problems(video), *_file_problems(video, frames25, size, speech, seams, offset, cues)]
     except (av.error.FFmpegError, OSError) as error:
         problems = [f"{video.name} cannot be read: {error}"]
     if problems:
@@ -88,18 +91,21 @@ def _file_problems(
     speech: SpeechInfo,
     seams: Sequence[tuple[int, int]],
     offset: Fraction | float,
+    cues: Sequence[Cue],
 ) -> Iterator[str]:
     with av.open(str(video), "r") as file:
         kinds = [stream.type for stream in file.streams]
-        if sorted(kinds) != ["audio", "video"]:
-            yield f"the streams are {', '.join(kinds) or 'none'}, wanted one video and one audio"
+        if sorted(kinds) != (["audio", "subtitle", "video"] if cues else ["audio", "video"]):
+            wanted = "one video, one audio and one subtitle" if cues else "one video and one audio"
+            yield f"the streams are {', '.join(kinds) or 'none'}, wanted {wanted}"
             return
         pictures, sound = file.streams.video[0], file.streams.audio[0]
         yield from _picture_format_problems(pictures, size)
         yield from _sound_format_problems(sound, speech)
-        pictures_read, sound_read = _read_packets(file)
+        pictures_read, sound_read, texts = _read_packets(file)
         yield from _picture_problems(pictures_read, frames25, seams)
         yield from _sound_problems(sound_read, sound, speech, offset)
+        yield from _text_problems(texts, cues)
         yield from _seam_problems(file, frames25, seams)
 
 
@@ -137,17 +143,20 @@ def _plain(value: object) -> str:
     return f"{value[0]}x{value[1]}" if isinstance(value, tuple) else str(value)
 
 
-def _read_packets(file: InputContainer) -> tuple[_Packets, _Packets]:
+def _read_packets(file: InputContainer) -> tuple[_Packets, _Packets, list[Cue]]:
     pictures, sound = _Packets(), _Packets()
+    texts: list[Cue] = []
     audio_frame = Fraction(AAC_FRAME, file.streams.audio[0].codec_context.sample_rate)
     for packet in file.demux():
         if packet.dts is None:
             continue  # the demuxer's end mark
         if packet.stream.type == "video":
             pictures.add(packet, Fraction(1, FRAME_RATE))
-        else:
+        elif packet.stream.type == "audio":
             sound.add(packet, audio_frame)
-    return pictures, sound
+        elif cue := cue_of(packet):
+            texts.append(cue)
+    return pictures, sound, texts
 
 
 def _picture_problems(read: _Packets, frames25: int, seams: Sequence[tuple[int, int]]) -> Iterator[str]:
@@ -176,6 +185,16 @@ def _sound_problems(read: _Packets, stream: AudioStream, speech: SpeechInfo, off
     decoded = read.count * AAC_FRAME - AAC_PRIMING
     if not wanted <= decoded < wanted + AAC_FRAME:
         yield f"the speech decodes to {decoded} samples, wanted {wanted} and less than {AAC_FRAME} more"
+
+
+def _text_problems(texts: Sequence[Cue], cues: Sequence[Cue]) -> Iterator[str]:
+    if len(texts) != len(cues):
+        yield f"the text track shows {len(texts)} subtitles, wanted {len(cues)}"
+    for number, (found, wanted) in enumerate(zip(texts, cues, strict=False), start=1):
+        if (found.start, found.stop, found.text) != (wanted.start, wanted.stop, wanted.text):
+            shown = f"from {found.start} to {found.stop} ms, wanted {wanted.start} to {wanted.stop} ms"
+            yield f"subtitle {number} is {'another text, ' * (found.text != wanted.text)}shown {shown}"
+            return
 
 
 def _seam_problems(file: InputContainer, frames25: int, seams: Sequence[tuple[int, int]]) -> Iterator[str]:

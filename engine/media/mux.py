@@ -11,11 +11,12 @@ import av
 from engine.errors import RenderError
 from engine.media.aac import mp4_options
 from engine.media.reader import opened, whole
+from engine.media.subtitles import TextTrack
 from engine.media.video import FRAME_TIME
 from engine.spec import FRAME_RATE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.stream import VideoStream
 
+    from engine.media.subtitles import Cue
+
 
 class PacketMuxer(AbstractContextManager["PacketMuxer"]):
     """Copies H.264 files one after the other, and one AAC file beside them, into `out`.
@@ -31,12 +34,21 @@ class PacketMuxer(AbstractContextManager["PacketMuxer"]):
     Nothing is held but the packet in hand. The index comes first in the file (faststart).
     offset: seconds by which the speech plays later than it would, earlier if negative; rounded to its samples. It is
     the edit list alone that says so: frames, packets and what they decode to are the same for any offset.
+    cues: subtitles, which become a text track.
     """
 
     def __init__(
-        self, out: Path, speech: Path, metadata: Mapping[str, str], *, offset: Fraction | float = Fraction(0)
+        self,
+        out: Path,
+        speech: Path,
+        metadata: Mapping[str, str],
+        *,
+        offset: Fraction | float = Fraction(0),
+        cues: Sequence[Cue] = (),
     ) -> None:
         self.frames = 0
+        self._cues = cues
+        self._text: TextTrack | None = None
         self._stack = ExitStack()
         with ExitStack() as opening:
             self._speech: InputContainer = opening.enter_context(opened(speech))
@@ -78,6 +90,8 @@ class PacketMuxer(AbstractContextManager["PacketMuxer"]):
     def finish(self) -> None:
         """Write the rest of the speech and the file's index."""
         self._write_sound(until=None)
+        if self._text:
+            self._text.write(until=None)
         self._out.close()
 
     def _match(self, stream: VideoStream, path: Path) -> None:
@@ -85,6 +99,7 @@ class PacketMuxer(AbstractContextManager["PacketMuxer"]):
             self._video = self._out.add_stream_from_template(stream)
             self._video.time_base = FRAME_TIME
             self._sound = self._out.add_stream_from_template(self._speech.streams.audio[0])
+            self._text = TextTrack(self._out, self._cues) if self._cues else None
             return
         # the parameter sets: size, profile and everything else that a decoder is told once
         if stream.codec_context.extradata != self._video.codec_context.extradata:
@@ -92,6 +107,8 @@ class PacketMuxer(AbstractContextManager["PacketMuxer"]):
 
     def _write_frame(self, packet: Packet[VideoStream]) -> None:
         self._write_sound(until=self.frames)
+        if self._text:
+            self._text.write(until=self.frames)
         # no B-frames: a packet's place in the file is its frame's place in time
         packet.pts = packet.dts = self.frames
         packet.duration, packet.time_base = 1, FRAME_TIME
