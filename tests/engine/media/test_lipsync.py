@@ -138,6 +138,35 @@ def test_a_mouth_that_moves_by_chance_changes_nothing(talks: dict[str, Talk], na
     assert sync.reason.startswith("mouth and speech do not show their lag: ")
 
 
+def test_short_speech_is_not_believed_by_chance(talks: dict[str, Talk]) -> None:
+    """Of some hundred mouths a few follow six seconds of speech by luck: more is asked of short ones."""
+    greeting, noise = talks["greeting"], np.random.default_rng(1)
+    for trial in range(300):
+        width = 1 + trial % 4  # from jitter to slow chewing
+        steps = noise.normal(0, 0.08, len(greeting.openings) + width - 1)
+        sync = found(greeting.speech, np.convolve(steps, np.ones(width) / width, "valid").tolist())
+        assert sync.confidence < CONFIDENT, f"trial {trial}: {sync}"
+
+
+def test_even_syllables_do_not_say_which_belongs_to_which() -> None:
+    """Five a second, all alike: a fifth of a second later they fit again."""
+    moments = np.arange(20 * 16_000) / 16_000
+    syllables = np.sin(2 * np.pi * 900 * moments) * np.clip(np.sin(2 * np.pi * 5 * moments), 0, 1)
+    mouth = np.clip(np.sin(2 * np.pi * 5 * (np.arange(500) + 0.5 - 1) / 25), 0, 1) / 10
+    sync = found(Sound((9000 * syllables).astype(np.int16)), mouth.tolist())
+    assert (sync.offset_s, sync.confidence < CONFIDENT) == (0, True)
+
+
+def test_parts_that_disagree_change_nothing(talks: dict[str, Talk]) -> None:
+    """One second early, the next late: no offset is right for both."""
+    quick = talks["quick"]
+    ways = [2 if place // 25 % 2 else -2 for place in range(len(quick.openings))]
+    openings = [quick.openings[(place + way) % len(ways)] for place, way in enumerate(ways)]
+    sync = found(quick.speech, openings)
+    assert sync.offset_s == 0
+    assert sync.confidence < CONFIDENT
+
+
 @pytest.mark.parametrize(("mouth", "sound"), [("lesson", "quick"), ("quick", "lesson"), ("lesson", "greeting")])
 def test_a_mouth_that_says_something_else_changes_nothing(talks: dict[str, Talk], mouth: str, sound: str) -> None:
     sync = found(talks[sound].speech, talks[mouth].openings[: talks[sound].speech.frames25])
