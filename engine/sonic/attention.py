@@ -113,7 +113,7 @@ class AudioCache:
     held_bytes: int = 0
 
     def window(self, layers: Sequence[DecoupledAttention], tokens: Tensor, frames: Sequence[int]) -> list[Heard]:
-        """Keys and values of `frames` at every layer, each [frames, tokens, c]; `tokens` are the span's."""
+        """Keys and values of `frames` at every layer, each [frames, tokens, c]; `tokens`: the span's, on the host."""
         missing = [frame for frame in dict.fromkeys(frames) if frame not in self._held]
         fresh: dict[int, list[Heard]] = {}
         if missing:

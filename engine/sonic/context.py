@@ -34,7 +34,7 @@ BRANCHES = (Branch("nothing", False, False), Branch("appearance", True, False), 
 
 @dataclass(frozen=True)
 class Conditioning:
-    """What portrait and speech give the denoising loop; the audio of the span's n gen_frames alone, on any device."""
+    """What portrait and speech give the denoising loop; the audio is of the span's n gen_frames alone, on the host."""
 
     image_embeds: Tensor  # [1, context], CLIP's
     image_latents: Tensor  # [1, 4, h, w], the VAE's mode, unscaled
@@ -114,7 +114,8 @@ class Contexts:
 
     def _temporal_of(self, branches: Sequence[Branch], frames: Sequence[int]) -> list[Attended]:
         """Of the mean over the window's frames; the CLIP token is the same in all of them (docs/sonic.md#unet)."""
-        mean = self._tokens[list(frames)].float().mean(0, keepdim=True).to(self._image)
+        tokens = self._tokens[list(frames)].to(self._image.device)
+        mean = tokens.float().mean(0, keepdim=True).to(self._image)
         hears = any(branch.hears for branch in branches)
         heard = [layer.project_audio(mean) for layer in self._temporal] if hears else self._silent()
         return [

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from engine.sonic.config import SonicConfig
     from engine.sonic.unet import SonicUNet
+    from engine.spec import Redraw
 
 LEAN_SLICE = 5
 """Frames that go through a transformer at once in `lean` mode (docs/sonic.md#memory)."""
@@ -47,22 +48,23 @@ def denoise(
 ) -> Tensor:
     """Latents [n, 4, h, w], float32, of the span's n gen_frames, from unit noise of the same shape.
 
+    They stay on the host, a window's alone go to the UNet's device: there a long span takes no more than a short one.
     span lies on the ring of a job of `gen_frames` (see `on_ring`), and is the whole job where none is given. on_step
     gets the share done after every window of every step and may raise to stop. Raises NonFiniteError.
     """
-    schedule = _schedule(scheduler, config.steps, unet.device)
+    schedule = _schedule(scheduler, config.steps)
     contexts = Contexts(unet, conditioning, config)
-    latents = (conditioning.image_latents * LATENT_SCALE).to(unet.device, torch.float32)
+    latents = (conditioning.image_latents * LATENT_SCALE).to("cpu", torch.float32)
     latents = latents + noise.to(latents) * SIGMA_MAX
     for step, timestep in enumerate(schedule.timesteps):
-        scaled = schedule.scale_model_input(latents, timestep)
         velocity, hits = torch.zeros_like(latents), [0] * len(latents)
         starts = windows(step, span, config, gen_frames)
         for done, frames in enumerate(starts, start=1):
-            predicted = predict(unet, scaled[frames], timestep, contexts, frames=frames, memory=config.memory)
+            scaled = schedule.scale_model_input(latents[frames], timestep).to(unet.device)
+            predicted = predict(unet, scaled, timestep, contexts, frames=frames, memory=config.memory)
             check_finite(predicted, step, unet.dtype)
-            # one frame after another: on a GPU a scattered sum would not come out the same twice
-            for frame, guided in zip(frames, guide(predicted, config), strict=True):
+            # one after another, for a window of a short job holds a frame twice
+            for frame, guided in zip(frames, guide(predicted, config).cpu(), strict=True):
                 velocity[frame] += guided
                 hits[frame] += 1
             on_step((step + done / len(starts)) / config.steps)
@@ -77,6 +79,7 @@ def predict(
     """The UNet's answer for one window's scaled latents, in all branches: [3, frames, 4, h, w] in float32."""
     lean = memory == "lean"
     batches = [(branch,) for branch in BRANCHES] if lean else [BRANCHES]
+    timestep = timestep.to(latents.device)
     answers = [
         unet(
             contexts.sample(branches, latents),
@@ -128,15 +131,15 @@ def on_ring(span: tuple[int, int], gen_frames: int, window: int) -> tuple[int, i
     return (first, stop) if stop - first < gen_frames else (0, gen_frames)
 
 
-def noise_for(seed: int, frames: Sequence[int], shape: tuple[int, ...]) -> Tensor:
-    """Unit noise [frames, *shape], each gen_frame's drawn from (seed, frame) alone, on the CPU whatever the device."""
-    drawn = [
-        np.random.Generator(np.random.Philox(key=np.array([seed, frame], dtype=np.uint64))).standard_normal(
-            shape, dtype=np.float32
-        )
-        for frame in frames
-    ]
-    return torch.from_numpy(np.stack(drawn))
+def noise_for(seed: int, frames: Sequence[int], shape: tuple[int, ...], redraw: Redraw | None = None) -> Tensor:
+    """Unit noise [frames, *shape], each gen_frame's drawn from (seed, frame) alone, on the CPU whatever the device.
+
+    The gen_frames of `redraw` are drawn from its seed.
+    """
+    anew = range(redraw.start, redraw.stop) if redraw else ()
+    keys = [(redraw.seed if redraw and frame in anew else seed, frame) for frame in frames]
+    generators = [np.random.Generator(np.random.Philox(key=np.array(key, dtype=np.uint64))) for key in keys]
+    return torch.from_numpy(np.stack([one.standard_normal(shape, dtype=np.float32) for one in generators]))
 
 
 def check_finite(predicted: Tensor, step: int, dtype: torch.dtype) -> None:
@@ -146,7 +149,7 @@ def check_finite(predicted: Tensor, step: int, dtype: torch.dtype) -> None:
         raise NonFiniteError(step, BRANCHES[finite.index(False)].name, dtype)
 
 
-def _schedule(scheduler: EulerDiscreteScheduler, steps: int, device: torch.device) -> EulerDiscreteScheduler:
+def _schedule(scheduler: EulerDiscreteScheduler, steps: int) -> EulerDiscreteScheduler:
     """A scheduler of this render's own, for one counts its steps: nothing of a job may stay on the shared one."""
     own: EulerDiscreteScheduler = EulerDiscreteScheduler.from_config(
         scheduler.config,
@@ -156,5 +159,5 @@ def _schedule(scheduler: EulerDiscreteScheduler, steps: int, device: torch.devic
         prediction_type="v_prediction",
         timestep_type="continuous",
     )
-    own.set_timesteps(steps, device=device)
+    own.set_timesteps(steps)
     return own

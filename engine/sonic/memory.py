@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,9 @@ from engine.sonic.config import LATENT_PIXELS
 from engine.sonic.denoise import NonFiniteError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+
+    from torch import nn
 
     from engine.sonic.config import SonicConfig
     from engine.sonic.unet import SonicUNet
@@ -28,14 +31,31 @@ LEAN_BYTES_PER_POSITION = 600_000
 _log = logging.getLogger(__name__)
 
 
-def chosen_mode(config: SonicConfig, latent_size: tuple[int, ...]) -> str:
-    """`fast` or `lean`: as the config says, or for "auto" by what is free on the device now."""
+@contextmanager
+def on_device(config: SonicConfig, *models: nn.Module) -> Iterator[None]:
+    """`models` on the device; in `lean` mode back on the host after use."""
+    try:
+        for model in models:
+            model.to(config.device)
+        yield
+    finally:
+        if config.memory == "lean":
+            for model in models:
+                model.to("cpu")
+
+
+def chosen_mode(config: SonicConfig, image_size: tuple[int, ...], conditioning: Sequence[nn.Module]) -> str:
+    """`fast` or `lean`: as the config says, or for "auto" by what is free on the device now.
+
+    `fast` keeps the models of `conditioning` on the device, so room is wanted for those that are not there.
+    """
     if config.memory != "auto":
         return config.memory
     if not config.device.startswith("cuda"):
         return "fast"
-    free, _ = torch.cuda.mem_get_info(config.device)
-    needed = latent_size[0] * latent_size[1] * FAST_BYTES_PER_POSITION
+    free = _free_bytes(config.device)
+    away = sum(p.nbytes for model in conditioning for p in model.parameters() if p.device.type == "cpu")
+    needed = image_size[0] * image_size[1] // LATENT_PIXELS**2 * FAST_BYTES_PER_POSITION + away
     mode = "fast" if free >= needed else "lean"
     _log.info("memory mode %s: %.1f GB free, fast wants %.1f GB", mode, free / 1e9, needed / 1e9)
     return mode
@@ -43,8 +63,7 @@ def chosen_mode(config: SonicConfig, latent_size: tuple[int, ...]) -> str:
 
 def most_pixels(device: str) -> int:
     """Pixels of the largest frame that `lean` can render in what is free on the device now."""
-    free, _ = torch.cuda.mem_get_info(device)
-    return free // LEAN_BYTES_PER_POSITION * LATENT_PIXELS**2
+    return _free_bytes(device) // LEAN_BYTES_PER_POSITION * LATENT_PIXELS**2
 
 
 def denoise_in_what_fits(
@@ -100,6 +119,12 @@ def smaller_when_full(rest: Callable[[int], Iterator[Tensor]], batch: int, what:
             _log.warning("%s; batches of %d now", _shortage(what, error), batch // 2)
         torch.cuda.empty_cache()
         batch //= 2
+
+
+def _free_bytes(device: str) -> int:
+    """What the device has free; what torch holds for later counts as free."""
+    torch.cuda.empty_cache()
+    return torch.cuda.mem_get_info(device)[0]
 
 
 def _shortage(what: str, error: torch.OutOfMemoryError) -> str:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 @torch.inference_mode()
 def decode(vae: Any, latents: Tensor) -> Tensor:
     """Pictures [frames, 3, height, width] in 0..1 of latents [frames, 4, h, w]; they see each other through time."""
-    scaled = (latents / LATENT_SCALE).to(vae.device, vae.dtype)
+    # not vae.device, which is its encoder's: in `lean` mode that is on the host
+    scaled = (latents / LATENT_SCALE).to(vae.decoder.conv_in.weight)
     decoded: Tensor = vae.decode(scaled, num_frames=len(latents)).sample
     return (decoded * 0.5 + 0.5).clamp(0, 1)
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
+    from engine.renderer import Crop
     from engine.sonic.config import SonicConfig
 
 CLIP_SIZE = (224, 224)
@@ -30,10 +31,14 @@ CLIP_SIZE = (224, 224)
 
 @dataclass(frozen=True)
 class Picture:
-    """The part of the photo that is rendered, at the render's size, and its face mask: 255 on 0, [height, width]."""
+    """The part of the photo that is rendered, at the render's size, and its face mask: 255 on 0, [height, width].
+
+    crop: x0, y0, x1, y1 of that part in the photo's pixels, half open.
+    """
 
     image: NDArray[np.uint8]
     mask: NDArray[np.uint8]
+    crop: Crop
 
 
 def find_face(detector: Detector, photo: NDArray[np.uint8], *, name: str) -> FoundFace:
@@ -46,13 +51,14 @@ def find_face(detector: Detector, photo: NDArray[np.uint8], *, name: str) -> Fou
 
 def picture_of(photo: NDArray[np.uint8], face: FoundFace, config: SonicConfig) -> Picture:
     """The photo framed and sized as the config asks; the mask is drawn in the photo's own pixels."""
-    if config.framing == "face":
-        height, width = photo.shape[:2]
-        x0, y0, x1, y1 = crop_to_face(height, width, box=face.box, expand_ratio=config.expand_ratio)
-        photo, face = np.ascontiguousarray(photo[y0:y1, x0:x1]), face.moved(-x0, -y0)
     height, width = photo.shape[:2]
+    crop: Crop = (0, 0, width, height)
+    if config.framing == "face":
+        crop = x0, y0, x1, y1 = crop_to_face(height, width, box=face.box, expand_ratio=config.expand_ratio)
+        photo, face = np.ascontiguousarray(photo[y0:y1, x0:x1]), face.moved(-x0, -y0)
+        height, width = photo.shape[:2]
     size = render_size(height, width, config.min_resolution)
-    return Picture(resize(photo, size), face_mask(height, width, box=face.box, size=size))
+    return Picture(resize(photo, size), face_mask(height, width, box=face.box, size=size), crop)
 
 
 def mask_pixels(mask: NDArray[np.uint8]) -> Tensor:
@@ -82,7 +88,7 @@ def embed_image(encoder: Any, pixels: Tensor) -> Tensor:
 def encode_image(vae: Any, pixels: Tensor) -> Tensor:
     """The VAE's latents [1, 4, h, w] of pixels in -1..1, unscaled: mean and mode of its normal distribution alike."""
     with _wide_enough(vae):
-        latents: Tensor = vae.encode(pixels.to(vae.device, vae.encoder.conv_in.weight.dtype)).latent_dist.mode()
+        latents: Tensor = vae.encode(pixels.to(vae.encoder.conv_in.weight)).latent_dist.mode()
     return latents
 
 

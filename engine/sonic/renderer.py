@@ -17,7 +17,7 @@ from engine.sonic.config import SonicConfig
 from engine.sonic.context import Conditioning
 from engine.sonic.denoise import denoise, noise_for, on_ring
 from engine.sonic.frames import frames_of
-from engine.sonic.memory import chosen_mode, denoise_in_what_fits, most_pixels
+from engine.sonic.memory import chosen_mode, denoise_in_what_fits, most_pixels, on_device
 from engine.sonic.portrait import (
     clip_pixels,
     embed_image,
@@ -34,9 +34,9 @@ from engine.spec import SAMPLES_PER_FRAME
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from engine.renderer import Frame, Inputs, OnProgress
+    from engine.renderer import Crop, Frame, Inputs, OnProgress
     from engine.sonic.weights.load import Models
-    from engine.spec import ChunkSpec
+    from engine.spec import ChunkSpec, Redraw
 
 DENOISING = 0.9
 """Share of a chunk's progress that is reported while it denoises; the rest is pixels."""
@@ -44,7 +44,10 @@ DENOISING = 0.9
 
 @dataclass(frozen=True)
 class SonicFeatures:
-    """A job made ready: what CLIP and the VAE see of its portrait, the face mask, and what silence sounds like."""
+    """A job made ready: what CLIP and the VAE see of its portrait, the face mask, and what silence sounds like.
+
+    crop: the part of the photo that is rendered.
+    """
 
     inputs: Inputs
     config: SonicConfig
@@ -52,6 +55,7 @@ class SonicFeatures:
     image_latents: Tensor
     face_mask: Tensor
     silence_tokens: Tensor
+    crop: Crop
 
 
 class SonicRenderer(Renderer):
@@ -87,31 +91,19 @@ class SonicRenderer(Renderer):
         config = SonicConfig.from_spec(inputs.spec, device=self._device, dtype=self._dtype, memory=self._memory)
         photo = load_portrait(inputs.portrait)
         picture = picture_of(photo, find_face(models.detector, photo, name=inputs.portrait.name), config)
-        latents = encode_image(models.vae, reference_pixels(picture.image))
-        models.image_encoder.to(self._device)
-        config = replace(config, memory=chosen_mode(config, latents.shape[-2:]))
-        embeds = embed_image(models.image_encoder, clip_pixels(models.feature_extractor, picture.image))
-        if config.memory == "lean":
-            models.image_encoder.to("cpu")
-        return SonicFeatures(
-            inputs, config, embeds, latents, mask_pixels(picture.mask), silent_tokens(models.audio2token)[0]
-        )
+        away_when_lean = (*models.of_portrait, *models.of_speech)
+        config = replace(config, memory=chosen_mode(config, picture.image.shape[:2], away_when_lean))
+        with on_device(config, *away_when_lean):
+            latents = encode_image(models.vae, reference_pixels(picture.image))
+            embeds = embed_image(models.image_encoder, clip_pixels(models.feature_extractor, picture.image))
+            silence = silent_tokens(models.audio2token)[0]
+        return SonicFeatures(inputs, config, embeds, latents, mask_pixels(picture.mask), silence, picture.crop)
 
     def render(self, chunk: ChunkSpec, features: SonicFeatures, on_progress: OnProgress) -> Iterator[Frame]:
         models, job = self._loaded(), features.inputs
         ring = on_ring(chunk.span, job.gen_frames, features.config.window)
-        latents = denoise_in_what_fits(
-            denoise,
-            models.unet,
-            models.scheduler,
-            conditioning_of(models, features, ring),
-            config=features.config,
-            span=ring,
-            noise=noise_for(
-                features.config.seed, frames_on_ring(ring, job.gen_frames), features.image_latents.shape[1:]
-            ),
-            on_step=lambda share: on_progress(share * DENOISING),
-            gen_frames=job.gen_frames,
+        latents = self.latents(
+            features, ring, redraw=chunk.redraw, on_step=lambda share: on_progress(share * DENOISING)
         )
         start = chunk.span[0] - ring[0]
         latents = latents[start : start + chunk.span[1] - chunk.span[0]]
@@ -119,6 +111,27 @@ class SonicRenderer(Renderer):
         for done, frame in enumerate(frames_of(models, latents, chunk, features.config), start=1):
             yield frame
             on_progress(DENOISING + (1 - DENOISING) * done / total)
+
+    def latents(
+        self, features: SonicFeatures, ring: tuple[int, int], *, on_step: OnProgress, redraw: Redraw | None = None
+    ) -> Tensor:
+        """Latents [n, 4, h, w], float32 on the host, of a span of n gen_frames on the job's ring (see `on_ring`)."""
+        models, gen_frames = self._loaded(), features.inputs.gen_frames
+        shape = features.image_latents.shape[1:]
+        return denoise_in_what_fits(
+            denoise,
+            models.unet,
+            models.scheduler,
+            conditioning_of(models, features, ring),
+            config=features.config,
+            span=ring,
+            noise=noise_for(features.config.seed, frames_on_ring(ring, gen_frames), shape, redraw=redraw),
+            on_step=on_step,
+            gen_frames=gen_frames,
+        )
+
+    def crop(self, features: SonicFeatures) -> Crop:
+        return features.crop
 
     def facts(self, features: SonicFeatures) -> dict[str, str]:
         """The weights by their identity, the precision, and how memory was spared."""
@@ -181,10 +194,11 @@ def conditioning_of(models: Models, features: SonicFeatures, ring: tuple[int, in
     # the speech padded or cut to the job's gen_frames, two frames25 each (docs/sonic.md#time)
     samples = job.gen_frames * 2 * SAMPLES_PER_FRAME
     tokens, buckets = [], []
-    for piece in pieces_of(ring, job.gen_frames):
-        heard = hear(models.whisper, models.whisper_features, sound_of(job.speech), samples=samples, span=piece)
-        tokens.append(audio_tokens(models.audio2token, heard, span=piece))
-        buckets.append(motion_buckets(models.audio2bucket, heard, image_embeds=features.image_embeds, span=piece))
+    with on_device(features.config, *models.of_speech):
+        for piece in pieces_of(ring, job.gen_frames):
+            heard = hear(models.whisper, models.whisper_features, sound_of(job.speech), samples=samples, span=piece)
+            tokens.append(audio_tokens(models.audio2token, heard, span=piece))
+            buckets.append(motion_buckets(models.audio2bucket, heard, image_embeds=features.image_embeds, span=piece))
     given: dict[str, Any] = {
         name: getattr(features, name) for name in ("image_embeds", "image_latents", "face_mask", "silence_tokens")
     }

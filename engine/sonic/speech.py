@@ -96,7 +96,7 @@ class AudioToBucket(nn.Module):
 class Heard:
     """Whisper's hidden states [tokens, layers, channels] from token `start` on, of a speech of `spoken` tokens.
 
-    They are zero outside the speech.
+    They are zero outside the speech, and lie on the host: on a GPU they would grow with the chunk.
     """
 
     start: int
@@ -139,19 +139,21 @@ def hear(whisper: Any, extractor: Any, sound: Sound, *, samples: int, span: tupl
     spoken = samples // SAMPLES_PER_FRAME * TOKENS_PER_FRAME25
     stop = TOKENS_PER_GEN_FRAME * (span[1] - 1) - min(BUCKET_LOOK[0], spoken) + BUCKET_LOOK[1]
     layers, channels = whisper.config.encoder_layers + 1, whisper.config.d_model
-    states = torch.zeros(stop - start, layers, channels, device=whisper.device, dtype=whisper.dtype)
+    states = torch.zeros(stop - start, layers, channels, dtype=whisper.dtype)
     for window in range(max(0, start) // WINDOW_TOKENS, -(-min(stop, spoken) // WINDOW_TOKENS)):
         mel = log_mel(extractor, sound, samples=samples, window=window)
         window_start = window * WINDOW_TOKENS
         first, last = max(start, window_start), min(stop, spoken, window_start + WINDOW_TOKENS)
-        states[first - start : last - start] = _hidden_states(whisper, mel)[first - window_start : last - window_start]
+        told = _hidden_states(whisper, mel)[first - window_start : last - window_start]
+        states[first - start : last - start] = told.cpu()
     return Heard(start, states, spoken)
 
 
 @torch.inference_mode()
 def audio_tokens(network: AudioToToken, heard: Heard, *, span: tuple[int, int]) -> Tensor:
-    """[frames, tokens, width] of gen_frames `span`."""
-    return torch.cat([network(heard.looks(block, TOKEN_LOOK)) for block in _blocks(span)])
+    """[frames, tokens, width] of gen_frames `span`, on the host."""
+    weight = network.proj1.weight
+    return torch.cat([network(heard.looks(block, TOKEN_LOOK).to(weight)).cpu() for block in _blocks(span)])
 
 
 @torch.inference_mode()
@@ -163,9 +165,10 @@ def silent_tokens(network: AudioToToken) -> Tensor:
 
 @torch.inference_mode()
 def motion_buckets(network: AudioToBucket, heard: Heard, *, image_embeds: Tensor, span: tuple[int, int]) -> Tensor:
-    """[frames, 2] of gen_frames `span`: translation and expression, before dynamic_scale."""
-    embeds = image_embeds.to(network.proj1.weight)
-    answers = [network(heard.looks(block, BUCKET_LOOK)[:, :, -1], embeds) for block in _blocks(span)]
+    """[frames, 2] of gen_frames `span`, on the host: translation and expression, before dynamic_scale."""
+    weight = network.proj1.weight
+    looks = (heard.looks(block, BUCKET_LOOK)[:, :, -1].to(weight) for block in _blocks(span))
+    answers = [network(look, image_embeds.to(weight)).cpu() for look in looks]
     return torch.cat(answers) * BUCKET_SCALE + BUCKET_OFFSET
 
 

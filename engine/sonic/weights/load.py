@@ -43,6 +43,16 @@ class Models:
     """On the CPU in float32, whatever the others are."""
     flow: FlowNetwork
 
+    @property
+    def of_portrait(self) -> tuple[nn.Module, ...]:
+        """What looks at a portrait, once a job."""
+        return self.image_encoder, self.vae.encoder, self.vae.quant_conv
+
+    @property
+    def of_speech(self) -> tuple[nn.Module, ...]:
+        """What listens to the speech of a chunk."""
+        return self.whisper, self.audio2token, self.audio2bucket
+
 
 def load(folder: Path, *, device: str, dtype: str) -> Models:
     """Every model of `folder`. Raises WeightsError: a sentence for each missing file, or for the first wrong one."""

@@ -17,6 +17,7 @@ from engine.sonic.config import SonicConfig
 from engine.sonic.context import Conditioning
 from engine.sonic.denoise import NonFiniteError, denoise, noise_for, on_ring, windows
 from engine.sonic.unet import SonicUNet
+from engine.spec import Redraw
 from tests.golden.weights import fill
 
 LOOP = 1e-3
@@ -93,6 +94,9 @@ def test_noise_depends_on_seed_and_frame_alone() -> None:
     whole = noise_for(0, range(40), (4, 8, 8))
     assert torch.equal(noise_for(0, range(13, 17), (4, 8, 8)), whole[13:17])
     assert not torch.equal(noise_for(1, range(40), (4, 8, 8)), whole)
+    redrawn = noise_for(0, range(40), (4, 8, 8), Redraw(seed=1, start=7, stop=9))
+    assert torch.equal(redrawn[7:9], noise_for(1, range(7, 9), (4, 8, 8)))
+    assert torch.equal(redrawn[[*range(7), *range(9, 40)]], whole[[*range(7), *range(9, 40)]])
     assert torch.isfinite(noise_for(2**63 - 1, [10**7], (4, 8, 8))).all()
     assert (abs(float(whole.mean())), float(whole.std())) == (pytest.approx(0, abs=0.02), pytest.approx(1, abs=0.02))
 
