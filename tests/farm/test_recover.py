@@ -10,42 +10,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.plan import Geometry, plan_chunks
-from engine.spec import OutputSpec, RenderSpec
 from farm import Farm, NotAllowedError
 from farm.cli.recover import summary
 from farm.errors import StorageUnreachableError
 from farm.jobs import views
 from farm.jobs.model import PLAN, STITCH, JobState
-from farm.jobs.request import JobRequest
-from farm.jobs.store import AttemptFailure, Books, Lease, Recorded
+from farm.jobs.store import AttemptFailure, Books, Recorded
 from farm.recover import Recovered
 from farm.storage import keys
+from tests.farm.hands import REQUEST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from farm import Settings
+    from tests.farm.hands import Hand
 
-    from farm import Job, Settings
-
-REQUEST = JobRequest(
-    id="",
-    name="Algebra 03",
-    owner="ada",
-    priority=5,
-    spec=RenderSpec(),
-    output=OutputSpec(smoothing=0.0),
-    portrait="a" * 64,
-    portrait_name="ada.jpg",
-    speech="b" * 64,
-    speech_name="algebra.wav",
-    chunk_seconds=4,
-    max_attempts=3,
-    token="",
-    pixels=512 * 512,
-    licence="",
-    submitted=1_767_225_600.25,
-    warnings=("the speech is quiet",),
-)
 SLOT_FACTS = {
     "state": "ready",
     "host": "here",
@@ -57,72 +35,6 @@ SLOT_FACTS = {
     "renderers": ["preview"],
     "ttl_ms": 60_000,
 }
-
-
-class Hand:
-    """Does by hand what submitters and workers do, in storage and in the books."""
-
-    def __init__(self, farm: Farm) -> None:
-        self.farm = farm
-        self.books, self.storage = farm.books, farm.storage
-        self.count = 0
-
-    def job(self, **changes: object) -> Job:
-        self.count += 1
-        id_ = f"20260101-000000-{self.count:06d}"
-        wanted = {"id": id_, "token": f"token {id_}", "submitted": REQUEST.submitted + self.count} | changes
-        request = replace(REQUEST, **wanted)  # type: ignore[arg-type]
-        self.storage.put_json(keys.job_json(id_), request.to_dict())
-        assert self.books.enter(id_, request.token, request.book_fields()) == (id_, True)
-        return self.farm.job(id_)
-
-    def planned(self, chunks: int = 3, **changes: object) -> Job:
-        job = self.job(**changes)
-        plan = plan_chunks(100 * chunks, chunk_seconds=4, geometry=Geometry())
-        assert len(plan.chunks) == chunks
-        lease = self.claim(job, PLAN)
-        self.storage.put_json(keys.plan_json(job.id), {"version": 1, **plan.to_dict(), "speech": {}})
-        assert self.books.planned(lease, frames25=plan.frames25, chunks=chunks)
-        return job
-
-    def claim(self, job: Job, unit: object) -> Lease:
-        lease = self.books.claim(job.id, str(unit), slot="slot0", suffix=f"s{self.count}", lease_seconds=60)
-        assert isinstance(lease, Lease), lease
-        return lease
-
-    def publish(self, job: Job, chunk: int) -> Lease:
-        lease = self.claim(job, chunk)
-        self.storage.put_bytes(keys.segment(job.id, chunk, lease.attempt, "body.mp4"), b"frames")
-        self.storage.put_json(keys.segment(job.id, chunk, lease.attempt, "segment.json"), {})
-        return lease
-
-    def render(self, job: Job, *chunks: int) -> Recorded:
-        return [self.books.record(self.publish(job, chunk)) for chunk in chunks][-1]
-
-    def stitch(self, job: Job) -> None:
-        lease = self.claim(job, STITCH)
-        chunks = len(job.view().chunks)
-        version = int(lease.attempt.split("-")[0])
-        segments = [
-            {"chunk": chunk, "attempt": attempt, "slot": "slot0", "digest": "d"}
-            for chunk, attempt in enumerate(views.accepted_attempts(self.books, job.id, chunks))
-        ]
-        report = {"frames25": job.view().frames25, "segments": segments, "digest": "d1ge57"}
-        key = keys.result(job.id, version, "video.mp4")
-        self.storage.put_bytes(key, b"a lesson")
-        self.storage.put_json(keys.result(job.id, version, "report.json"), report)
-        assert self.books.stitched(lease, version=version, result=key, digest="d1ge57")
-
-    def empty_and_recover(self) -> Recovered:
-        self.books.client.flushall()
-        return self.farm.recover()
-
-
-@pytest.fixture
-def hand(settings: Settings) -> Iterator[Hand]:
-    with Farm(settings) as farm, closing(farm.storage):
-        farm.storage.ensure_bucket()
-        yield Hand(farm)
 
 
 def outbox(hand: Hand) -> list[str]:
