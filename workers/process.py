@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from farm.settings import Settings
+    from workers.studio import Studio
 
 log = logging.getLogger(__name__)
 
@@ -57,21 +58,16 @@ class Worker:
 
 
 @dataclass
-class Stay:
-    """A slot's stay on one job: its features, prepared once and dropped when another job comes."""
-
-    job: str
-    features: Any
-
-
-@dataclass
 class SlotWorker(Worker):
-    """A render slot: a Worker with its device and the renderers it has loaded. facts: what the books know of it."""
+    """A render slot: a Worker with its device and the renderers it has loaded.
+
+    facts: what the books know of it. studio: set up for the job it stays on, dropped when another comes.
+    """
 
     slot: Slot = field(kw_only=True)
     facts: dict[str, Any] = field(default_factory=dict)
     renderers: dict[str, Renderer] = field(default_factory=dict)
-    stay: Stay | None = None
+    studio: Studio | None = None
 
 
 class Pulse:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from engine.media.video import Encoding, SegmentFiles, SegmentWriter, digest_of
 from engine.renderer import Inputs
@@ -12,9 +12,10 @@ from farm.jobs.model import STITCH
 from farm.jobs.store import Recorded, cpu_message
 from farm.storage import keys
 from workers.attempt import Attempt, attempt_at, claim, patiently
+from workers.pace import pacing_chunk
 from workers.planfile import PlanFile
-from workers.process import SlotWorker, Stay
 from workers.speech import StoredSpeech
+from workers.studio import Studio
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from engine.plan import Plan
     from engine.spec import ChunkSpec
     from farm.jobs.request import JobRequest
+    from workers.process import SlotWorker
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +40,12 @@ def render(worker: SlotWorker, job: str, index: int) -> None:
         plan = PlanFile.from_dict(worker.storage.get_json(keys.plan_json(job))).plan
         chunk = replace(plan.chunks[index], redraw=lease.redraw)
         log.info("chunk %d of %s: frames %d to %d", index + 1, request.name, chunk.out[0], chunk.out[1] - 1)
-        files, facts = _draw(worker, request, plan, chunk, attempt)
+        with pacing_chunk(worker, request, plan, chunk):
+            made = _draw(worker, request, plan, chunk, attempt)
         for trial in patiently():
             with trial:
                 attempt.heartbeat.beat(1.0)
-                _publish(worker, request, chunk, attempt, files, facts)
+                _publish(worker, request, chunk, attempt, made)
         for trial in patiently():
             with trial:
                 recorded = worker.books.record(lease)
@@ -52,29 +55,33 @@ def render(worker: SlotWorker, job: str, index: int) -> None:
     worker.dispatch(*stitch_due)
 
 
-def stay_on(worker: SlotWorker, request: JobRequest, plan: Plan, folder: Path) -> Any:
-    """The job's features: those of the last chunk when it was of the same job, else prepared now."""
-    if worker.stay is not None and worker.stay.job == request.id:
-        return worker.stay.features
-    worker.stay = None  # before the next is prepared: two jobs' features need not fit side by side
+@dataclass(frozen=True)
+class _Made:
+    """A rendered chunk: its files, and what the renderer says of itself."""
+
+    files: SegmentFiles
+    facts: dict[str, str]
+
+
+def _draw(worker: SlotWorker, request: JobRequest, plan: Plan, chunk: ChunkSpec, attempt: Attempt) -> _Made:
+    studio = _studio(worker, request, plan, attempt.folder)
+    with SegmentWriter(attempt.folder, chunk, Encoding.of(request.output.quality)) as writer:
+        for frame in studio.frames(chunk, attempt.heartbeat.beat):
+            writer.write(frame)
+        return _Made(writer.finish(), studio.facts())
+
+
+def _studio(worker: SlotWorker, request: JobRequest, plan: Plan, folder: Path) -> Studio:
+    """The one of the last chunk when that was of the same job, else one that is set up now."""
+    if worker.studio is not None and worker.studio.job == request.id:
+        return worker.studio
+    worker.studio = None  # before the next is prepared: two jobs' features need not fit side by side
     portrait = folder / "portrait"
     worker.storage.get_file(keys.asset(request.portrait), portrait)
     speech = StoredSpeech(worker.storage, keys.speech_pcm(request.id))
     inputs = Inputs(portrait, speech, request.spec, plan.frames25, plan.gen_frames)
-    features = worker.renderers[request.spec.renderer].prepare(inputs)
-    worker.stay = Stay(request.id, features)
-    return features
-
-
-def _draw(
-    worker: SlotWorker, request: JobRequest, plan: Plan, chunk: ChunkSpec, attempt: Attempt
-) -> tuple[SegmentFiles, dict[str, str]]:
-    renderer = worker.renderers[request.spec.renderer]
-    features = stay_on(worker, request, plan, attempt.folder)
-    with SegmentWriter(attempt.folder, chunk, Encoding()) as writer:
-        for frame in renderer.render(chunk, features, attempt.heartbeat.beat):
-            writer.write(frame)
-        return writer.finish(), renderer.facts(features)
+    worker.studio = Studio.set_up(request, worker.renderers[request.spec.renderer], inputs)
+    return worker.studio
 
 
 def _publish(
@@ -82,10 +89,9 @@ def _publish(
     request: JobRequest,
     chunk: ChunkSpec,
     attempt: Attempt,
-    files: SegmentFiles,
-    facts: dict[str, str],
+    made: _Made,
 ) -> None:
-    job, number = request.id, attempt.lease.attempt
+    job, number, files = request.id, attempt.lease.attempt, made.files
     parts: tuple[tuple[keys.SegmentFile, Path | None, str], ...] = (
         ("body.mp4", files.body, "video/mp4"),
         ("head.mkv", files.head, "video/x-matroska"),
@@ -101,7 +107,7 @@ def _publish(
         "slot": worker.name,
         "renderer": request.spec.renderer,
         "renderer_version": worker.renderers[request.spec.renderer].version,
-        "renderer_facts": facts,
+        "renderer_facts": made.facts,
         "seed": request.spec.seed,
         "noise": list(chunk.span),
         **chunk.to_dict(),

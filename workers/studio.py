@@ -1,0 +1,62 @@
+"""From a renderer's frames to those that leave: steadied, and brought into the form that was asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from engine.errors import InputError
+from engine.media.form import Form, Shown
+from engine.media.image import load_portrait
+from engine.media.smoothing import grown, smoothed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from engine.renderer import Frame, Inputs, OnProgress, Renderer
+    from engine.spec import ChunkSpec
+    from farm.jobs.request import JobRequest
+
+
+class Studio:
+    """What a slot sets up for a job and keeps while it stays on it; nothing of it depends on the chunk."""
+
+    def __init__(self, request: JobRequest, renderer: Renderer, inputs: Inputs, features: Any) -> None:
+        self.job = request.id
+        self._request = request
+        self._renderer = renderer
+        self._frames25 = inputs.frames25
+        self._features = features
+        wants_form = request.output.pixels is not None or request.output.paste_back
+        self._photo: Frame | None = load_portrait(inputs.portrait) if wants_form else None
+        self._form: Form | None = None
+
+    @classmethod
+    def set_up(cls, request: JobRequest, renderer: Renderer, inputs: Inputs) -> Self:
+        """Let the renderer prepare, while the portrait's file is there."""
+        return cls(request, renderer, inputs, renderer.prepare(inputs))
+
+    def facts(self) -> dict[str, str]:
+        """What the reports say of a render beyond the spec."""
+        return self._renderer.facts(self._features)
+
+    def frames(self, chunk: ChunkSpec, on_progress: OnProgress) -> Iterator[Frame]:
+        """frames25 [chunk.out) as they leave."""
+        strength = self._request.output.smoothing or 0.0
+        wide = grown(chunk, self._frames25) if strength else chunk
+        rendered = self._renderer.render(wide, self._features, on_progress)
+        before, after = chunk.out[0] - wide.out[0], wide.out[1] - chunk.out[1]
+        for frame in smoothed(rendered, strength, before=before, after=after):
+            yield self._formed(frame)
+
+    def _formed(self, frame: Frame) -> Frame:
+        if self._photo is not None:  # how large a renderer's frames are is known when the first one comes
+            self._form, self._photo = self._form_for(frame, self._photo), None
+        return self._form(frame) if self._form else frame
+
+    def _form_for(self, frame: Frame, photo: Frame) -> Form:
+        crop, output = self._renderer.crop(self._features), self._request.output
+        if crop is None and output.paste_back:
+            name = self._request.spec.renderer
+            raise InputError(f"paste_back was asked for, and renderer {name!r} does not say what it crops")
+        height, width = photo.shape[:2]
+        return Form.of(output, Shown(photo, crop or (0, 0, width, height), (frame.shape[1], frame.shape[0])))
