@@ -1,4 +1,4 @@
-"""plan.json: the chunks of a job and the facts of its speech."""
+"""plan.json: the chunks of a job, why they are as they are, and the facts of its speech."""
 
 from __future__ import annotations
 
@@ -12,17 +12,37 @@ from engine.plan import Plan
 
 @dataclass(frozen=True)
 class PlanFile:
-    """Written once; no retry, recovery or redo makes it anew."""
+    """Written once; no retry, recovery or redo makes it anew.
+
+    voiced: frames25 [start, stop) with a voice. chunk_seconds: the length that was wanted. because: who wanted it.
+    """
 
     plan: Plan
     speech: SpeechInfo
+    voiced: tuple[tuple[int, int], ...]
+    chunk_seconds: float
+    because: str
 
     def to_dict(self) -> dict[str, Any]:
         # JSON has no infinity, and the level of digital silence is minus infinity
         speech = {name: None if value == -math.inf else value for name, value in asdict(self.speech).items()}
-        return {"version": 1, **self.plan.to_dict(), "speech": speech}
+        return {
+            "version": 2,
+            "chunk_seconds": self.chunk_seconds,
+            "because": self.because,
+            "waste": round(self.plan.waste, 4),
+            **self.plan.to_dict(),
+            "speech": speech,
+            "voiced": self.voiced,
+        }
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> PlanFile:
         speech: dict[str, Any] = {name: -math.inf if value is None else value for name, value in data["speech"].items()}
-        return cls(Plan.from_dict(data), SpeechInfo(**speech))
+        return cls(
+            Plan.from_dict(data),
+            SpeechInfo(**speech),
+            tuple((start, stop) for start, stop in data["voiced"]),
+            data["chunk_seconds"],
+            data["because"],
+        )

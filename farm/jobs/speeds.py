@@ -1,0 +1,62 @@
+"""How fast this farm's slots work, as they measured it themselves: one row of the books for each kind of work."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from farm.jobs.store import Books
+
+KEY = "farm:speeds"
+REFERENCE_PIXELS = 512 * 512
+"""The picture that speeds are told for; work grows with its pixels."""
+REMEMBERED = 20
+"""Pieces of work that a speed is about the mean of: older ones fade."""
+
+_NOTE = f"""
+local seen = redis.call('HGET', KEYS[1], ARGV[1])
+local pace, count = tonumber(ARGV[2]), 0
+if seen then
+  local known = cjson.decode(seen)
+  count = known[2]
+  pace = known[1] + (pace - known[1]) / math.min(count + 1, {REMEMBERED})
+end
+redis.call('HSET', KEYS[1], ARGV[1], string.format('[%.6g,%d]', pace, count + 1))
+"""
+
+
+@dataclass(frozen=True)
+class Work:
+    """A kind of work that takes one time everywhere: a renderer, or "plan" and "stitch", on a device, by steps."""
+
+    renderer: str
+    device: str
+    steps: int = 0
+
+
+@dataclass(frozen=True)
+class Speed:
+    """pace: seconds of work for a second of video of REFERENCE_PIXELS. pieces: how many were measured, 0: assumed."""
+
+    pace: float
+    pieces: int
+
+
+def note_speed(books: Books, work: Work, *, spent: float, video_seconds: float, pixels: int = REFERENCE_PIXELS) -> None:
+    """Count a finished piece of work in. spent: seconds. video_seconds: of video computed, kept or not."""
+    pace = spent / video_seconds * REFERENCE_PIXELS / pixels
+    with books.reaching():
+        books.client.eval(_NOTE, 1, KEY, _field(work), repr(pace))
+
+
+def speeds_of(books: Books) -> dict[Work, Speed]:
+    """Every speed that was measured."""
+    with books.reaching():
+        rows = cast("dict[str, str]", books.client.hgetall(KEY))
+    return {Work(*json.loads(field)): Speed(*json.loads(row)) for field, row in rows.items()}
+
+
+def _field(work: Work) -> str:
+    return json.dumps([work.renderer, work.device, work.steps])

@@ -1,0 +1,152 @@
+"""plan_job on a real farm's books and storage: what plan.json says, and what the farm's state makes of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from engine.media.audio import decode_speech
+from engine.spec import OutputSpec, RenderSpec
+from farm import Farm
+from farm.dryrun import Wanted, dry_run
+from farm.jobs.speeds import Work, speeds_of
+from farm.storage import keys
+from tests.conftest import PORTRAIT
+from tests.workers.conftest import tone
+from workers.planfile import PlanFile
+from workers.planning import plan
+from workers.process import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from farm import Job, Settings
+
+# a worker's own process does not turn what a library will change one day into an error
+pytestmark = pytest.mark.filterwarnings("ignore:The 'initial' parameter is deprecated:DeprecationWarning")
+
+LESSON = PORTRAIT.parent / "lesson.opus"
+
+
+@pytest.fixture
+def worker(settings: Settings) -> Iterator[Worker]:
+    worker = Worker.start(settings, "cpu0")
+    yield worker
+    worker.books.close()
+    worker.bell.close()
+
+
+def planned(worker: Worker, job: Job) -> PlanFile:
+    plan(worker, job.id)
+    return PlanFile.from_dict(worker.storage.get_json(keys.plan_json(job.id)))
+
+
+def add_slots(worker: Worker, count: int) -> None:
+    for number in range(count):
+        facts = {
+            "state": "ready",
+            "host": "here",
+            "pid": number,
+            "process": f"p{number}",
+            "launcher": "l",
+            "device": "cpu",
+            "visible_devices": "",
+            "renderers": ["preview"],
+            "ttl_ms": 60_000,
+        }
+        worker.books.report_slot(f"slot{number}", facts, loaded=True)
+
+
+def test_a_plan_tells_its_cuts_in_pauses_the_voices_and_why_its_chunks_are_so_long(
+    worker: Worker, settings: Settings
+) -> None:
+    with Farm(settings) as farm:
+        job = farm.submit(PORTRAIT, LESSON, chunk_seconds=10)
+        found = planned(worker, job)
+        assert (found.chunk_seconds, found.because) == (10, "asked for at submit")
+        assert len(job.view().chunks) == len(found.plan.chunks) == 3
+    for start, stop in found.voiced:
+        assert 0 <= start < stop <= found.plan.frames25
+    silent = set(range(found.plan.frames25)).difference(*(range(*span) for span in found.voiced))
+    assert {2 * cut for cut in found.plan.cuts} <= silent
+    assert 0.1 < len(silent) / found.plan.frames25 < 0.3
+
+
+def test_a_speech_without_pauses_is_cut_evenly(worker: Worker, settings: Settings, tmp_path: Path) -> None:
+    with Farm(settings) as farm:
+        found = planned(worker, farm.submit(PORTRAIT, tone(tmp_path / "s.wav", 12), chunk_seconds=4))
+    assert found.plan.cuts == (50, 101) or found.plan.cuts == (50, 100)
+    assert found.voiced == ()
+
+
+def test_a_lone_job_on_many_slots_is_cut_finer_and_one_behind_a_queue_is_not(
+    worker: Worker, settings: Settings, tmp_path: Path
+) -> None:
+    add_slots(worker, 8)
+    with Farm(settings) as farm:
+        found = planned(worker, farm.submit(PORTRAIT, tone(tmp_path / "s.wav", 96)))
+        assert found.chunk_seconds == 12
+        assert found.because == "1 chunk a slot: 8 slots, 0 chunks waiting for 96 s of speech"
+        assert len(found.plan.chunks) == 8
+        planned(worker, farm.submit(PORTRAIT, tone(tmp_path / "t.wav", 20), chunk_seconds=1))
+        behind = planned(worker, farm.submit(PORTRAIT, tone(tmp_path / "u.wav", 95)))
+        assert behind.chunk_seconds > 30
+        assert behind.because.startswith("longer than setting chunk_seconds (30): 8 slots, 20 ")
+
+
+def test_a_dry_run_is_the_plan_that_a_worker_makes_and_leaves_nothing_behind(
+    worker: Worker, settings: Settings
+) -> None:
+    add_slots(worker, 3)
+    wanted = Wanted(
+        spec=RenderSpec(),
+        output=OutputSpec(smoothing=0.5),
+        pixels=512 * 512,
+        priority=5,
+        chunk_seconds=None,
+    )
+    shares: list[float] = []
+    with Farm(settings) as farm:
+        before = list(farm.storage.list("")), sorted(farm.books.client.keys())  # type: ignore[type-var]
+        found = dry_run(LESSON, wanted, books=farm.books, settings=settings, on_progress=shares.append)
+        assert (list(farm.storage.list("")), sorted(farm.books.client.keys())) == before  # type: ignore[type-var]
+        real = planned(worker, farm.submit(PORTRAIT, LESSON, smoothing=0.5))
+    assert found.plan == real.plan
+    assert (found.length.seconds, found.length.because) == (real.chunk_seconds, real.because)
+    assert found.length.seconds == pytest.approx(32.2 / 3, abs=0.01)
+    assert shares == sorted(shares)
+    assert found.to_dict()["expected_seconds"] > 0
+    assert len(found.noise) == len(found.plan.cuts)
+
+
+def test_a_dry_run_without_a_farm_plans_for_the_slots_of_the_settings(settings: Settings) -> None:
+    lost = settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0", "slots": 4})
+    wanted = Wanted(spec=RenderSpec(), output=OutputSpec(), pixels=512 * 512, priority=5, chunk_seconds=10)
+    with Farm(lost) as farm:
+        found = dry_run(LESSON, wanted, books=farm.books, settings=lost, on_progress=lambda _share: None)
+    assert len(found.plan.chunks) == 3
+    (warning,) = found.warnings
+    assert warning.startswith("planned for setting slots (4): Redis at redis://127.0.0.1:1/0")
+    assert found.expected.words == ("preview on cpu: 0.28 s for a second of video, assumed, not measured",)
+
+
+def test_how_long_planning_took_is_kept_for_the_next_estimate(
+    worker: Worker, settings: Settings, tmp_path: Path
+) -> None:
+    with Farm(settings) as farm:
+        planned(worker, farm.submit(PORTRAIT, tone(tmp_path / "s.wav", 2)))
+    speed = speeds_of(worker.books)[Work("plan", "cpu")]
+    assert speed.pieces == 1
+    assert 0 < speed.pace < 10
+
+
+def test_what_renderers_read_is_what_was_heard(worker: Worker, settings: Settings, tmp_path: Path) -> None:
+    with Farm(settings) as farm:
+        job = farm.submit(PORTRAIT, LESSON, chunk_seconds=10)
+        planned(worker, job)
+    decode_speech(LESSON, pcm=tmp_path / "a.pcm", m4a=tmp_path / "a.m4a", on_progress=lambda _share: None)
+    stored = np.frombuffer(worker.storage.get_bytes(keys.speech_pcm(job.id)), "<i2")
+    assert np.array_equal(stored, np.fromfile(tmp_path / "a.pcm", "<i2"))

@@ -1,0 +1,43 @@
+"""How long a worker took for its work, told to the books, so that the next job's end can be foretold."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from engine.plan import GEN_RATE
+from farm.errors import BooksUnreachableError
+from farm.jobs.speeds import REFERENCE_PIXELS, Work, note_speed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from engine.plan import Plan
+    from engine.spec import ChunkSpec
+    from farm.jobs.request import JobRequest
+    from workers.process import SlotWorker, Worker
+
+log = logging.getLogger(__name__)
+
+
+def note_work(
+    worker: Worker, work: Work, *, since: float, video_seconds: float, pixels: int = REFERENCE_PIXELS
+) -> None:
+    """Tell the books of finished work. since: time.monotonic() at its start. video_seconds: what it made or handled."""
+    spent = time.monotonic() - since
+    try:
+        note_speed(worker.books, work, spent=spent, video_seconds=video_seconds, pixels=pixels)
+    except BooksUnreachableError as error:
+        log.warning("not noted how fast %s is: %s", work.renderer, error)
+
+
+@contextmanager
+def pacing_chunk(worker: SlotWorker, request: JobRequest, plan: Plan, chunk: ChunkSpec) -> Iterator[None]:
+    """Measure how a slot renders a chunk, all that its span computes, kept or not; one that fails says nothing."""
+    since = time.monotonic()
+    yield
+    work = Work(request.spec.renderer, worker.facts["device"], request.spec.steps)
+    seconds = plan.windows(chunk) * plan.geometry.window / GEN_RATE
+    note_work(worker, work, since=since, video_seconds=seconds, pixels=request.pixels)
