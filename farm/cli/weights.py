@@ -24,6 +24,21 @@ Weights = Annotated[
     Path,
     typer.Argument(metavar="DIR", show_default=False, help="Folder of the model files, in the released layout."),
 ]
+Reach = Annotated[
+    bool,
+    typer.Option("--reach", metavar="", help="Measure the reach too: what a chunk must render and throw away."),
+]
+Portrait = Annotated[
+    Path | None, typer.Option(metavar="FILE", show_default=False, help="With --reach: photo of a face (a sample).")
+]
+Speech = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", show_default=False, help="With --reach: 10 s of speech or more (a sample)."),
+]
+Steps = Annotated[int | None, typer.Option(metavar="N", show_default=False, help="With --reach: steps (25).")]
+Resolution = Annotated[
+    int | None, typer.Option(metavar="N", show_default=False, help="With --reach: pixels of the shorter side (512).")
+]
 Yes = Annotated[bool, typer.Option("--yes", metavar="", help="Accept the licences without being asked.")]
 
 
@@ -32,13 +47,29 @@ def weights() -> None:
     """Check, fetch or make up the Sonic renderer's model files."""
 
 
-@app.command("check", epilog=examples("farm weights check checkpoints", "farm weights check checkpoints --json"))
-def check(folder: Weights, as_json: Json = False) -> None:
+@app.command("check", epilog=examples("farm weights check checkpoints", "farm weights check checkpoints --reach"))
+def check(
+    folder: Weights,
+    reach: Reach = False,
+    portrait: Portrait = None,
+    speech: Speech = None,
+    steps: Steps = None,
+    min_resolution: Resolution = None,
+    as_json: Json = False,
+) -> None:
     """Check every model file: there, whole, its keys, shapes and type; say where a missing one comes from.
 
     Exit code 0 when all are right, 2 when one is missing or wrong.
+
+    With --reach, 10 s are then denoised in one piece and as two spans, on the GPU if there is one, and the reach is
+    proposed from which on frames differ by less than 2 % of an ordinary frame step: 15 windows a denoising step.
     """
-    _run("check", folder, as_json=as_json)
+    given = {"--portrait": portrait, "--speech": speech, "--steps": steps, "--min-resolution": min_resolution}
+    named = {name: value for name, value in given.items() if value is not None}
+    if named and not reach:
+        raise typer.BadParameter(f"{', '.join(named)} is for measuring: say --reach too")
+    options = [str(word) for pair in named.items() for word in pair]
+    _run("reach" if reach else "check", folder, *options, as_json=as_json)
 
 
 @app.command("fetch", epilog=examples("farm weights fetch checkpoints", "farm weights fetch checkpoints --yes --json"))

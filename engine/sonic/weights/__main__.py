@@ -1,4 +1,4 @@
-"""`python -m engine.sonic.weights check|fetch|tiny DIR`: what `farm weights` runs, which stays free of torch.
+"""`python -m engine.sonic.weights check|reach|fetch|tiny DIR`: what `farm weights` runs, which stays free of torch.
 
 Exit codes are the farm's: 0 done, 2 a file or an option is wrong, 4 the hub cannot be reached.
 """
@@ -9,16 +9,22 @@ import argparse
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import EngineError, HubError, InputError
 from engine.sonic.weights import identity, require_torch
 from engine.sonic.weights.layout import FILES, size_text
+from engine.spec import RenderSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from engine.sonic.weights.fetch import Download
 
+SAMPLES = Path(__file__).parents[3] / "samples"
+PORTRAIT, SPEECH = "portrait.png", "lesson.opus"
 EXIT_WRONG, EXIT_UNREACHABLE, EXIT_INTERRUPTED = 2, 4, 130
 
 
@@ -36,31 +42,57 @@ def main(arguments: list[str]) -> int:
         return EXIT_INTERRUPTED
 
 
-def check_verb(options: argparse.Namespace) -> int:
+def check_verb(options: argparse.Namespace, out: Callable[[str], None] | None = None) -> int:
     """Look at every file and say what is wrong with it."""
     folder = _existing(options.folder)
     from engine.sonic.weights.check import check, model_name
 
+    say = out or _say
     findings = []
     for finding in check(folder):
         findings.append(finding)
         if not options.json:
             state = finding.state if finding.right else finding.state.upper()
-            _say(f"{state:<11} {finding.file.path}  {finding.facts}".rstrip())
+            say(f"{state:<11} {finding.file.path}  {finding.facts}".rstrip())
             for problem in finding.problems:
-                _say(f"{'':<11} {problem}")
+                say(f"{'':<11} {problem}")
     right = all(finding.right for finding in findings)
     whole = identity(folder) if right else None
     model = model_name(folder)
     if options.json:
         files = [finding.to_dict() for finding in findings]
-        _say(json.dumps({"ok": right, "model": model, "identity": whole, "files": files}))
+        say(json.dumps({"ok": right, "model": model, "identity": whole, "files": files}))
     elif right:
-        _say(f"All files are right. Model: {MODELS[model]}. Identity: {whole}")
+        say(f"All files are right. Model: {MODELS[model]}. Identity: {whole}")
     else:
         wrong = sum(not finding.right for finding in findings)
-        _say(f"{wrong} of {len(findings)} files are not right. `farm weights fetch` brings what is missing.")
+        say(f"{wrong} of {len(findings)} files are not right. `farm weights fetch` brings what is missing.")
     return 0 if right else EXIT_WRONG
+
+
+def reach_verb(options: argparse.Namespace) -> int:
+    """Check the files, then measure how much of a span's end must be thrown away."""
+    folder = _existing(options.folder)
+    if check_verb(argparse.Namespace(folder=folder, json=False), out=_note):
+        raise InputError(f"{folder} cannot be measured before its files are right")
+    os.environ["FARM_WEIGHTS"] = str(folder)  # where the renderer looks for them
+    from engine.sonic.weights.reach import MOST_DIFFERENCE, measure_reach
+
+    started = time.monotonic()
+    spec = RenderSpec(renderer="sonic", steps=options.steps, min_resolution=options.min_resolution)
+    reach = measure_reach(_sample(options.portrait, PORTRAIT), _sample(options.speech, SPEECH), spec, _progress())
+    seconds = time.monotonic() - started
+    if options.json:
+        _say(json.dumps(reach.to_dict() | {"steps": options.steps, "seconds": round(seconds, 1)}))
+        return 0
+    _say("reach in gen_frames   difference of the first frame kept, in ordinary frame steps")
+    for tried, difference in reach.differences.items():
+        _say(f"{tried:>19}   {difference:.4f}")
+    limit = f"under {MOST_DIFFERENCE:.0%} of an ordinary frame step"
+    found = f"Reach {reach.proposed} is the smallest tried that stays {limit}."
+    _say(found if reach.proposed is not None else f"None of these stays {limit}: chunks will differ at their cuts.")
+    _say(f"Measured in {seconds:.0f} s, {options.steps} steps.")
+    return 0
 
 
 def fetch_verb(options: argparse.Namespace) -> int:
@@ -94,7 +126,7 @@ def tiny_verb(options: argparse.Namespace) -> int:
     return 0
 
 
-VERBS = {"check": check_verb, "fetch": fetch_verb, "tiny": tiny_verb}
+VERBS = {"check": check_verb, "reach": reach_verb, "fetch": fetch_verb, "tiny": tiny_verb}
 MODELS = {"released": "the released one", "another size": "another size than the released one", "unknown": "unknown"}
 
 
@@ -107,6 +139,11 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("--json", action="store_true", help="print one JSON object")
         if name == "fetch":
             one.add_argument("--yes", action="store_true", help="accept the licences without being asked")
+        if name == "reach":
+            one.add_argument("--portrait", type=Path, help="a photo of a face")
+            one.add_argument("--speech", type=Path, help="10 s of speech or more")
+            one.add_argument("--steps", type=int, default=RenderSpec().steps)
+            one.add_argument("--min-resolution", type=int, default=RenderSpec().min_resolution)
     return parser
 
 
@@ -114,6 +151,27 @@ def _existing(folder: Path) -> Path:
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder")
     return folder
+
+
+def _sample(named: Path | None, sample: str) -> Path:
+    """What was named, or the sample that comes with a clone. Raises InputError where neither is there."""
+    path = named or SAMPLES / sample
+    if not path.is_file():
+        hint = "" if named else "; samples come with a clone of the project, name a file of your own"
+        raise InputError(f"{path} is not there{hint}")
+    return path
+
+
+def _progress() -> Callable[[float], None]:
+    """Tells every tenth of the way, once."""
+    told = [0.0]
+
+    def on_progress(share: float) -> None:
+        if share >= told[0] + 0.1:
+            told[0] = share
+            _note(f"measuring, {share:.0%}")
+
+    return on_progress
 
 
 def _show(downloads: list[Download]) -> None:
