@@ -5,7 +5,8 @@
     │   ├── PortraitError
     │   ├── SpeechError
     │   ├── SpecError        a parameter out of its range
-    │   └── PlanError        a chunk length or geometry that cannot be
+    │   ├── PlanError        a chunk length or geometry that cannot be
+    │   └── ProvenanceError  a video that says nothing of where it comes from, or nothing that can be read
     ├── UnknownRendererError no renderer of that name
     ├── MissingExtraError    an optional package is not installed; names the install line
     ├── WeightsError         a model file is missing or is not the one wanted; says which and where it comes from
@@ -57,6 +58,12 @@ class PlanError(InputError):
     """Raised when no chunk plan can be made for the geometry asked for."""
 
     code = "bad_plan"
+
+
+class ProvenanceError(InputError):
+    """Raised when a video carries no provenance, or one that cannot be read."""
+
+    code = "no_provenance"
 
 
 class UnknownRendererError(EngineError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,8 +14,22 @@ HEADER_BYTES = 8
 LONG_HEADER_BYTES = 16
 
 
+@dataclass(frozen=True)
+class Box:
+    """An outer box: its four-letter type, and the bytes of the file that it takes, header and all."""
+
+    kind: str
+    start: int
+    stop: int
+
+
 def top_level_boxes(path: Path) -> Iterator[str]:
     """The four-letter types of a file's outer boxes, in order; stops at what is no box."""
+    return (box.kind for box in outer_boxes(path))
+
+
+def outer_boxes(path: Path) -> Iterator[Box]:
+    """A file's outer boxes, in order; stops at what is no box. The last may state more bytes than the file has."""
     length = path.stat().st_size
     with path.open("rb") as file:
         at = 0
@@ -22,10 +37,12 @@ def top_level_boxes(path: Path) -> Iterator[str]:
             file.seek(at)
             size, kind = struct.unpack(">I4s", file.read(HEADER_BYTES))
             if size == 1:  # the size did not fit into 32 bits and follows
+                if at + LONG_HEADER_BYTES > length:
+                    return
                 (size,) = struct.unpack(">Q", file.read(LONG_HEADER_BYTES - HEADER_BYTES))
             if size == 0:  # to the end of the file
                 size = length - at
-            yield kind.decode("latin-1")
+            yield Box(kind.decode("latin-1"), at, at + size)
             if size < HEADER_BYTES:
                 return
             at += size
