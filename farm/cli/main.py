@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from engine.errors import InputError, MissingExtraError, UnknownRendererError
-from farm.cli import demo, doctor, job, recover, settings, slot, stack, submit, weights
+from farm.cli import demo, doctor, job, recover, settings, slot, stack, submit, verify, weights
 from farm.cli.options import Dir  # noqa: TC001  # Typer reads it
 from farm.cli.screen import complain
 from farm.errors import FarmError
@@ -24,6 +24,7 @@ EXIT_CODES = """Exit codes:
 
 ```
 0    done
+1    farm verify: the video is not what it says it is
 2    wrong input: a file, an option, a setting, a job that is not there
 3    the job failed or was cancelled
 4    the farm cannot be reached, or something about it is wrong
@@ -61,7 +62,7 @@ def root(
     pass
 
 
-for command in (demo, stack, submit, doctor, recover):
+for command in (demo, stack, submit, verify, doctor, recover):
     command.register(app)
 for noun in (job, slot, weights, settings):
     app.add_typer(noun.app)
