@@ -1,0 +1,41 @@
+"""The visible mark: there, legible, and nothing else touched."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from engine.media.mark import marked
+
+SIZES = [(512, 512), (720, 1280), (1080, 1920), (1920, 1080), (256, 256)]
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+@pytest.mark.parametrize("grey", [0, 128, 255])
+def test_the_label_is_small_in_its_corner_and_stands_out_from_any_ground(height: int, width: int, grey: int) -> None:
+    frame = np.full((height, width, 3), grey, np.uint8)
+    labelled = marked(frame)
+    assert (frame == grey).all()
+    changed = labelled != grey if grey else labelled > 0
+    rows, columns, _ = np.nonzero(changed)
+    assert rows.min() > 0.85 * height
+    assert columns.min() > 0.4 * width
+    assert max(rows.max(), columns.max() - width + height) < height - 4
+    assert changed.any(axis=2).mean() < 0.03
+    plate = labelled[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1].astype(int)
+    assert plate.max() - plate.min() > 130
+    assert ((plate > plate.min() + 20) & (plate < plate.max() - 20)).any()  # soft edges
+    assert plate[:, :, 0].std(axis=0).max() > 40
+
+
+def test_the_label_is_the_same_on_every_frame_of_a_size() -> None:
+    one, other = (np.full((512, 512, 3), grey, np.uint8) for grey in (10, 200))
+    assert np.array_equal(marked(one) == 255, marked(other) == 255)
+    assert np.array_equal(marked(one), marked(one))
+
+
+def test_a_picture_smaller_than_the_label_still_carries_what_fits() -> None:
+    frame = np.full((64, 64, 3), 128, np.uint8)
+    labelled = marked(frame)
+    assert labelled.shape == frame.shape
+    assert (labelled != frame).any()
