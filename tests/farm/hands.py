@@ -95,12 +95,12 @@ class Hand:
         self.storage.put_json(keys.result(job.id, version, "report.json"), report)
         return version
 
-    def stitch(self, job: Job) -> int:
+    def stitch(self, job: Job, *needs_review: dict[str, object]) -> int:
         """Publish a version and record it; its number."""
         lease = self.claim(job, STITCH)
         version = self.report(job, lease)
-        key = keys.result(job.id, version, "video.mp4")
-        assert self.books.stitched(lease, version=version, result=key, digest=f"d1ge57-{version}")
+        key, digest = keys.result(job.id, version, "video.mp4"), f"d1ge57-{version}"
+        assert self.books.stitched(lease, version=version, result=key, digest=digest, needs_review=needs_review)
         return version
 
     def done(self, chunks: int = 3) -> Job:
