@@ -1,0 +1,68 @@
+"""What is drawn anew together, and where neighbours still fit."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.plan import Geometry, plan_chunks
+from engine.redraw import derived_seed, redraw_of, together
+from engine.spec import RANGES, Redraw
+
+PLAN = plan_chunks(500, chunk_seconds=4, geometry=Geometry())
+"""Five chunks of about 50 gen_frames."""
+
+
+def test_derived_seeds_are_legal_and_differ_by_job_chunk_and_number() -> None:
+    seeds = {derived_seed(seed, chunk, number) for seed in (0, 1) for chunk in range(20) for number in (1, 2, 3)}
+    assert len(seeds) == 120
+    assert all(RANGES["seed"].allows(seed) for seed in seeds)
+    assert derived_seed(0, 0, 1) == derived_seed(0, 0, 1)
+
+
+def test_a_redraw_stays_away_from_the_cuts_and_reaches_the_jobs_own_ends() -> None:
+    cuts = PLAN.cuts
+    assert redraw_of(PLAN, range(1), 7) == Redraw(7, 0, cuts[0] - 8)
+    assert redraw_of(PLAN, range(1, 2), 7) == Redraw(7, cuts[0] + 8, cuts[1] - 8)
+    assert redraw_of(PLAN, range(2, 5), 7) == Redraw(7, cuts[1] + 8, PLAN.gen_frames)
+
+
+@pytest.mark.parametrize("seconds", [0.72, 1.0, 1.3, 2.0])
+def test_even_the_shortest_chunk_has_something_to_draw_anew_and_its_overlap_is_left_alone(seconds: float) -> None:
+    plan = plan_chunks(500, chunk_seconds=seconds, geometry=Geometry())
+    for chunk in plan.chunks:
+        redraw = redraw_of(plan, range(chunk.index, chunk.index + 1), 1)
+        assert redraw.start < redraw.stop
+        body = chunk.body
+        assert body[0] <= 2 * redraw.start
+        assert 2 * redraw.stop - 2 <= body[1]
+
+
+def test_chunks_share_a_redraw_only_across_a_cut_that_is_to_change() -> None:
+    assert together(PLAN, []) == []
+    assert together(PLAN, [0, 1, 3]) == [range(1), range(1, 2), range(3, 4)]
+    assert together(PLAN, [0, 1], across=[0]) == [range(2)]
+    assert together(PLAN, [3], across=[0]) == [range(2), range(3, 4)]
+    assert together(PLAN, [], across=[0, 1, 3]) == [range(3), range(3, 5)]
+
+
+def test_what_was_drawn_across_a_cut_is_drawn_anew_together_all_along_the_chain() -> None:
+    across = redraw_of(PLAN, range(1, 4), 5)
+    drawn = dict.fromkeys((1, 2, 3), across) | {0: redraw_of(PLAN, range(1), 6)}
+    assert together(PLAN, [3], drawn=drawn) == [range(1, 4)]
+    assert together(PLAN, [0, 4], drawn=drawn) == [range(1), range(4, 5)]
+
+
+@given(st.sets(st.integers(0, 4)), st.sets(st.integers(0, 3)))
+def test_neighbours_always_draw_the_frames_at_their_cut_by_one_seed(wanted: set[int], across: set[int]) -> None:
+    drawn: dict[int, Redraw] = {}
+    for number, (chunks, cuts) in enumerate(((wanted, across), ({2}, set()), (across, set())), 1):
+        for run in together(PLAN, chunks, across=cuts, drawn=drawn):
+            redraw = redraw_of(PLAN, run, derived_seed(0, run[0], number))
+            drawn |= dict.fromkeys(run, redraw)
+    for before, cut in enumerate(PLAN.cuts):
+        for frame in range(cut - 5, cut + 6):
+            sides = [drawn.get(chunk) for chunk in (before, before + 1)]
+            seeds = {side.seed if side and side.start <= frame < side.stop else 0 for side in sides}
+            assert len(seeds) == 1, f"gen_frame {frame} of cut {cut}"
