@@ -20,6 +20,7 @@ from workers.studio import Studio
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from engine.media.measures import Measures
     from engine.plan import Plan
     from engine.spec import ChunkSpec
     from farm.jobs.request import JobRequest
@@ -57,18 +58,20 @@ def render(worker: SlotWorker, job: str, index: int) -> None:
 
 @dataclass(frozen=True)
 class _Made:
-    """A rendered chunk: its files, and what the renderer says of itself."""
+    """A rendered chunk: its files, what was measured of its frames, and what the renderer says of itself."""
 
     files: SegmentFiles
+    measures: Measures
     facts: dict[str, str]
 
 
 def _draw(worker: SlotWorker, request: JobRequest, plan: Plan, chunk: ChunkSpec, attempt: Attempt) -> _Made:
     studio = _studio(worker, request, plan, attempt.folder)
+    meter = studio.meter(chunk)
     with SegmentWriter(attempt.folder, chunk, Encoding.of(request.output.quality)) as writer:
-        for frame in studio.frames(chunk, attempt.heartbeat.beat):
+        for frame in studio.frames(chunk, meter, attempt.heartbeat.beat):
             writer.write(frame)
-        return _Made(writer.finish(), studio.facts())
+        return _Made(writer.finish(), meter.finish(), studio.facts())
 
 
 def _studio(worker: SlotWorker, request: JobRequest, plan: Plan, folder: Path) -> Studio:
@@ -113,6 +116,7 @@ def _publish(
         **chunk.to_dict(),
         "width": files.width,
         "height": files.height,
+        "measures": made.measures.to_dict(),
         "frame_hashes": files.hashes,
         "digest": digest_of(files.hashes),
     }

@@ -1,4 +1,4 @@
-"""From a renderer's frames to those that leave: steadied, and brought into the form that was asked for."""
+"""From a renderer's frames to those that leave: steadied, measured, brought into the form that was asked for."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 from engine.errors import InputError
 from engine.media.form import Form, Shown
 from engine.media.image import load_portrait
+from engine.media.measures import Meter
 from engine.media.smoothing import grown, smoothed
 
 if TYPE_CHECKING:
@@ -26,8 +27,10 @@ class Studio:
         self._renderer = renderer
         self._frames25 = inputs.frames25
         self._features = features
+        photo = load_portrait(inputs.portrait)
+        self._face = Meter.face_of(photo)
         wants_form = request.output.pixels is not None or request.output.paste_back
-        self._photo: Frame | None = load_portrait(inputs.portrait) if wants_form else None
+        self._photo: Frame | None = photo if wants_form else None
         self._form: Form | None = None
 
     @classmethod
@@ -39,13 +42,18 @@ class Studio:
         """What the reports say of a render beyond the spec."""
         return self._renderer.facts(self._features)
 
-    def frames(self, chunk: ChunkSpec, on_progress: OnProgress) -> Iterator[Frame]:
-        """frames25 [chunk.out) as they leave."""
+    def meter(self, chunk: ChunkSpec) -> Meter:
+        """What measures the chunk's frames while they go by."""
+        return Meter(self._face, chunk)
+
+    def frames(self, chunk: ChunkSpec, meter: Meter, on_progress: OnProgress) -> Iterator[Frame]:
+        """frames25 [chunk.out) as they leave; `meter` sees them before they are scaled."""
         strength = self._request.output.smoothing or 0.0
         wide = grown(chunk, self._frames25) if strength else chunk
         rendered = self._renderer.render(wide, self._features, on_progress)
         before, after = chunk.out[0] - wide.out[0], wide.out[1] - chunk.out[1]
         for frame in smoothed(rendered, strength, before=before, after=after):
+            meter.add(frame)
             yield self._formed(frame)
 
     def _formed(self, frame: Frame) -> Frame:
