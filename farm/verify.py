@@ -6,13 +6,15 @@ import hashlib
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from engine.media.content import STREAMS, content_of
-from engine.media.provenance import Provenance, labels_problems, read_provenance
+from engine.media.content import STREAMS
+from engine.media.provenance import Provenance, content_in, labels_problems, read_provenance
 from farm.errors import NotAllowedError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+_WORDS = {"file": "file, byte by byte", "times": "times of frames and sounds"}
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,11 @@ def verify(video: Path, *, portrait: Path | None = None, speech: Path | None = N
 
 
 def _content_checks(video: Path, provenance: Provenance) -> Iterator[Verified]:
-    found, wanted = content_of(video), provenance.content
-    for name in (*STREAMS, "times"):
+    found, wanted = content_in(video), provenance.content
+    for name in ("file", *STREAMS, "times"):
         is_there, was_there = getattr(found, name), getattr(wanted, name)
         if is_there or was_there:
-            what = "times of frames and sounds" if name == "times" else f"{name} packets"
-            yield _compared(what, is_there or "none", was_there or "none")
+            yield _compared(_WORDS.get(name, f"{name} packets"), is_there or "none", was_there or "none")
 
 
 def _compared(what: str, found: str, wanted: str) -> Verified:

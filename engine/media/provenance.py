@@ -38,6 +38,7 @@ _SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 TRAINED = _SOURCE_TYPES + "trainedAlgorithmicMedia"
 COMPOSITE = _SOURCE_TYPES + "compositeSynthetic"
 _TYPE_BYTES = 16
+_BEFORE_PAYLOAD = HEADER_BYTES + _TYPE_BYTES
 _HASH = re.compile("[0-9a-f]{64}")
 
 
@@ -161,7 +162,7 @@ def seal(video: Path, provenance: Provenance) -> Provenance:
 
     Raises RenderError for a file that has a record, ends in the middle of a box, or was written without `tags`.
     """
-    sealed = replace(provenance, content=content_of(video))
+    sealed = replace(provenance, content=content_of(video, seal=()))
     with video.open("ab") as file:
         file.write(_uuid_box(XMP_UUID, xmp_of(sealed)) + _uuid_box(RECORD_UUID, _json(sealed)))
     try:
@@ -202,7 +203,7 @@ def labels_problems(video: Path, provenance: Provenance) -> list[str]:
     wanted = tags(provenance)
     wanted["encoder"] = wanted.pop("encoding_tool")  # how libavformat calls it when reading
     try:
-        with av.open(str(video), "r") as file:
+        with av.open(str(video), "r", metadata_errors="replace") as file:
             found = file.metadata
     except (av.error.FFmpegError, OSError) as error:
         raise ProvenanceError(f"{video.name} cannot be read as a video: {error.strerror}") from error
@@ -225,27 +226,44 @@ def _digest(provenance: Provenance) -> str:
 
 
 def _uuid_box(kind: bytes, payload: bytes) -> bytes:
-    return struct.pack(">I4s", HEADER_BYTES + _TYPE_BYTES + len(payload), b"uuid") + kind + payload
+    return struct.pack(">I4s", _BEFORE_PAYLOAD + len(payload), b"uuid") + kind + payload
+
+
+def content_in(video: Path) -> Content:
+    """The hashes of what a sealed file holds now, to be compared with those of its record.
+
+    Raises ProvenanceError for a file without a seal and for one that is no such video.
+    """
+    boxes = [box for kind in (XMP_UUID, RECORD_UUID) if (box := _only_box(video, kind)) is not None]
+    return content_of(video, seal=sorted(boxes, key=lambda box: box.start))
 
 
 def _only_payload(video: Path, kind: bytes) -> bytes | None:
     """What the one uuid box of a type holds; None without one."""
-    payloads = []
-    length = video.stat().st_size
+    if (box := _only_box(video, kind)) is None:
+        return None
     with video.open("rb") as file:
-        for box in _few_boxes(video):
-            file.seek(box.start + HEADER_BYTES)
-            if box.kind != "uuid" or file.read(_TYPE_BYTES) != kind:
-                continue
-            size = box.stop - file.tell()
-            if size < 0 or box.stop > length:
-                raise ProvenanceError(f"{video.name}: its provenance is cut off")
-            if size > MOST_BYTES:
-                raise ProvenanceError(f"{video.name}: its provenance has {size} bytes, wanted {MOST_BYTES} at most")
-            payloads.append(file.read(size))
-            if len(payloads) > 1:
-                raise ProvenanceError(f"{video.name} carries more than one provenance")
-    return payloads[0] if payloads else None
+        file.seek(box.start + _BEFORE_PAYLOAD)
+        return file.read(box.stop - file.tell())
+
+
+def _only_box(video: Path, kind: bytes) -> Box | None:
+    found = [box for box in _few_boxes(video) if box.kind == "uuid" and _type_of(video, box) == kind]
+    if len(found) > 1:
+        raise ProvenanceError(f"{video.name} carries more than one provenance")
+    for box in found:
+        size = box.stop - box.start - _BEFORE_PAYLOAD
+        if size < 0 or box.stop > video.stat().st_size:
+            raise ProvenanceError(f"{video.name}: its provenance is cut off")
+        if size > MOST_BYTES:
+            raise ProvenanceError(f"{video.name}: its provenance has {size} bytes, wanted {MOST_BYTES} at most")
+    return found[0] if found else None
+
+
+def _type_of(video: Path, box: Box) -> bytes:
+    with video.open("rb") as file:
+        file.seek(box.start + HEADER_BYTES)
+        return file.read(_TYPE_BYTES)
 
 
 def _few_boxes(video: Path) -> list[Box]:

@@ -47,6 +47,7 @@ def test_a_video_as_it_left_the_farm_is_right(video: Path, made: Provenance, por
     assert verdict.right
     assert verdict.provenance == made
     assert [check.what for check in verdict.checks] == [
+        "file, byte by byte",
         "video packets",
         "audio packets",
         "times of frames and sounds",
@@ -64,7 +65,7 @@ def test_another_input_is_not_the_one(video: Path, made: Provenance, portrait: P
 def test_a_record_moved_to_other_pictures_is_found_out(video: Path, made: Provenance, tmp_path: Path) -> None:
     other = write_video(tmp_path / "other.mp4", metadata=tags(made), frames=31)
     other.write_bytes(other.read_bytes() + boxes_behind(video))
-    assert wrong(other) == ["video packets", "audio packets", "times of frames and sounds"]
+    assert wrong(other) == ["file, byte by byte", "video packets", "audio packets", "times of frames and sounds"]
 
 
 def test_a_changed_byte_of_a_picture_and_a_changed_label_are_found(
@@ -74,10 +75,27 @@ def test_a_changed_byte_of_a_picture_and_a_changed_label_are_found(
     data[data.index(b"mdat") + 1500] ^= 1
     changed = tmp_path / "changed.mp4"
     changed.write_bytes(data)
-    assert wrong(changed) in (["video packets"], ["audio packets"])
+    assert wrong(changed)[1:] in (["video packets"], ["audio packets"])
     relabelled = copied(video, tmp_path / "relabelled.mp4", metadata={**tags(made), "title": "A real lesson"})
     relabelled.write_bytes(relabelled.read_bytes() + boxes_behind(video))
-    assert wrong(relabelled) == ["AI label"]
+    assert wrong(relabelled) == ["file, byte by byte", "AI label"]
+
+
+@pytest.mark.parametrize("where", [b"mvhd", b"avcC", b"tkhd", b"mp4a"])
+def test_what_tells_a_player_how_to_show_it_counts_as_well(
+    where: bytes, video: Path, made: Provenance, tmp_path: Path
+) -> None:
+    data = bytearray(video.read_bytes())
+    data[data.index(where) + 16] ^= 4
+    changed = tmp_path / "changed.mp4"
+    changed.write_bytes(data)
+    assert "file, byte by byte" in wrong(changed)
+
+
+def test_nothing_can_be_put_behind_the_seal(video: Path, made: Provenance, tmp_path: Path) -> None:
+    longer = tmp_path / "longer.mp4"
+    longer.write_bytes(video.read_bytes() + b"\x00\x00\x00\x0cfreemore")
+    assert wrong(longer) == ["file, byte by byte"]
 
 
 @pytest.mark.parametrize(("said", "changed"), [(b"form 12/2026", b"form 99/2026"), (b'"seed": 7', b'"seed": 8')])
