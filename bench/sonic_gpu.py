@@ -1,6 +1,6 @@
 """What Sonic costs on this machine's GPU: seconds, memory, and how far half precision is from the golden numbers.
 
-    python bench/sonic_gpu.py [--tiny] [--json]
+    python -m bench.sonic_gpu [--tiny] [--json]
 
 The model has the released size and weights drawn by lot: they cost what the real ones cost. Without a GPU, or with
 --tiny, the tiny model runs in its place, on what there is, and its times say nothing about the real one. Prints

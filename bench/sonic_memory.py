@@ -2,9 +2,10 @@
 
     python bench/sonic_memory.py [--json]
 
-What is counted is every tensor that is alive at once while the renderer's own functions run: weights and activations,
-in float16, with attention that keeps no matrix of scores, as torch's fused kernels have it. What is not: CUDA's own
-context, workspaces of convolutions, and what the allocator loses between blocks.
+The meta device stands for the GPU. What is counted is every tensor on it that is alive at once while the renderer's own
+functions run: weights and activations, in float16, with attention that keeps no matrix of scores, as torch's fused
+kernels have it. What is not: the host's tensors, CUDA's own context, workspaces of convolutions, and what the allocator
+loses between blocks. Takes a few minutes.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from __future__ import annotations
 import argparse
 import json
 import weakref
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
-from diffusers import AutoencoderKLTemporalDecoder
+from diffusers import AutoencoderKLTemporalDecoder, EulerDiscreteScheduler
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
@@ -25,9 +26,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection, WhisperConfig, WhisperModel
 
-from engine.sonic.config import LATENT_PIXELS, WINDOW, SonicConfig
+from engine.sonic.config import AUDIO_CACHE_BYTES, LATENT_PIXELS, WINDOW, SonicConfig
 from engine.sonic.context import Conditioning, Contexts
-from engine.sonic.denoise import predict
+from engine.sonic.denoise import denoise, predict
 from engine.sonic.interpolate import FlowNetwork, middle_frames
 from engine.sonic.pixels import decode
 from engine.sonic.portrait import encode_image
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 GB = 1e9
+HOST = torch.device("cpu")
+COPIES = (torch.ops.aten.to, torch.ops.aten._to_copy)
+SPANS = (50, 200)
+"""gen_frames of a short and of a long span."""
 CONTEXT, AUDIO_TOKENS = 1024, 32
 VAE = {
     "block_out_channels": [128, 256, 512, 512],
@@ -54,10 +59,15 @@ CLIP = {
     "projection_dim": CONTEXT,
 }
 """The released configurations, where they differ from the libraries' defaults; the UNet's and whisper-tiny's do not."""
+OF_PORTRAIT, OF_SPEECH = ("image_encoder", "vae encoder"), ("whisper", "audio2token", "audio2bucket")
+"""The weights that make a render's conditioning."""
 
 
 class LiveBytes(TorchDispatchMode):
-    """Bytes of all storages made inside that are alive: now, and at their most."""
+    """Bytes of all storages made inside on the meta device that are alive: now, and at their most.
+
+    A meta tensor has no numbers to bring to the host: ones come in their place.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,9 +75,14 @@ class LiveBytes(TorchDispatchMode):
         self._held: set[int] = set()
 
     def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        told = (*args[1:], *(kwargs or {}).values())
+        placed = operation.overloadpacket in COPIES and HOST in [one for one in told if isinstance(one, torch.device)]
+        if placed and args[0].is_meta:
+            dtypes = [one for one in told if isinstance(one, torch.dtype)] or [args[0].dtype]
+            return torch.ones(args[0].shape, dtype=dtypes[0], device=HOST)
         answer = operation(*args, **(kwargs or {}))
         for tensor in tree_leaves(answer):
-            if isinstance(tensor, Tensor):
+            if isinstance(tensor, Tensor) and tensor.is_meta:
                 self._hold(tensor.untyped_storage())
         return answer
 
@@ -96,7 +111,9 @@ class FusedAttention(TorchFunctionMode):
 
 @dataclass(frozen=True)
 class Peaks:
-    """Bytes at 512x512 or the like, in one memory mode: what lies there throughout, and the most of each stage."""
+    """Bytes at 512x512 or the like, in one memory mode: the weights that lie there throughout, and the most of each
+    stage, with the weights that come for it alone.
+    """
 
     side: int
     memory: str
@@ -124,6 +141,10 @@ def vae() -> AutoencoderKLTemporalDecoder:
     return AutoencoderKLTemporalDecoder(**VAE)
 
 
+def whisper() -> WhisperModel:
+    return WhisperModel(WhisperConfig())
+
+
 def image_encoder() -> CLIPVisionModelWithProjection:
     return CLIPVisionModelWithProjection(CLIPVisionConfig(**CLIP))
 
@@ -133,9 +154,10 @@ def weights_bytes() -> dict[str, int]:
     """What each model of a render takes on the device in float16."""
     modules = {
         "unet": unet,
-        "vae": vae,
+        "vae decoder": lambda: vae().decoder,
+        "vae encoder": lambda: nn.ModuleList([vae().encoder, vae().quant_conv]),
         "image_encoder": image_encoder,
-        "whisper": lambda: WhisperModel(WhisperConfig()),
+        "whisper": whisper,
         "flow": FlowNetwork,
     }
     sizes = {name: sum(p.nbytes for p in full_size(build).parameters()) for name, build in modules.items()}
@@ -158,17 +180,34 @@ def conditioning(side: int, frames: int, *, like: Tensor, context: int = CONTEXT
 
 
 def most_alive(compute: Callable[[], Any]) -> int:
-    """Bytes that are alive at once, at most, while `compute` runs, beyond what it finds."""
-    with torch.device("meta"), FusedAttention(), LiveBytes() as live, torch.inference_mode():
+    """Bytes that are alive at once on the meta device, at most, while `compute` runs, beyond what it finds."""
+    with FusedAttention(), LiveBytes() as live, torch.inference_mode():
         compute()
     return live.peak
+
+
+def loop_peak(network: SonicUNet, frames: int, config: SonicConfig, *, side: int, **sizes: int) -> int:
+    """Bytes that one step of the denoising loop takes at most over a span of `frames` gen_frames; sizes as in
+    `conditioning`, whose audio lies on the host as the renderer's does.
+    """
+    like, latent = torch.empty(0, device="meta").half(), side // LATENT_PIXELS
+    given = conditioning(side, frames, like=like, **sizes)
+    on_host = {name: torch.zeros_like(getattr(given, name), device=HOST) for name in ("audio_tokens", "motion_buckets")}
+    run = partial(denoise, network, EulerDiscreteScheduler(), replace(given, **on_host), config=config)
+    noise = torch.zeros(frames, 4, latent, latent)
+    return most_alive(lambda: run(span=(0, frames), noise=noise, on_step=lambda _: None))
 
 
 def peaks(side: int, memory: str, weights: dict[str, int]) -> Peaks:
     """What a render of side x side pixels takes, stage by stage, with the default batches."""
     config, latent, meta = SonicConfig(memory=memory), side // LATENT_PIXELS, torch.empty(0, device="meta").half()
     networks = {name: full_size(build) for name, build in (("unet", unet), ("vae", vae), ("flow", FlowNetwork))}
-    resident = sum(weights.values()) - (weights["image_encoder"] if memory == "lean" else 0)
+    # in `lean` the models that make the conditioning come for their own stage alone
+    lent = {
+        "portrait": sum(weights[name] for name in OF_PORTRAIT + OF_SPEECH) if memory == "lean" else 0,
+        "speech": sum(weights[name] for name in OF_SPEECH) if memory == "lean" else 0,
+    }
+    resident = sum(weights.values()) - lent["portrait"]
     pictures = meta.new_empty(config.decode_batch + 1, 3, side, side)
     pairs = 1 if memory == "lean" else config.decode_batch
 
@@ -180,11 +219,13 @@ def peaks(side: int, memory: str, weights: dict[str, int]) -> Peaks:
 
     stages: dict[str, Callable[[], Any]] = {
         "portrait": lambda: encode_image(networks["vae"], pictures[:1]),
+        "speech": lambda: full_size(whisper).encoder(meta.new_empty(1, 80, 3000), output_hidden_states=True),
         "window step": step,
         "decoding": lambda: decode(networks["vae"], meta.new_empty(config.decode_batch, 4, latent, latent).float()),
         "middles": lambda: middle_frames(networks["flow"], pictures[:pairs], pictures[1 : pairs + 1]),
     }
-    return Peaks(side, memory, resident, {name: most_alive(compute) for name, compute in stages.items()})
+    found = {name: most_alive(compute) + lent.get(name, 0) for name, compute in stages.items()}
+    return Peaks(side, memory, resident, found)
 
 
 def table(found: list[Peaks]) -> str:
@@ -203,11 +244,21 @@ def main() -> None:
     args = parser.parse_args()
     weights = weights_bytes()
     found = [peaks(side, memory, weights) for side in (512, 1024) for memory in ("fast", "lean")]
+    loops = {
+        f"{memory}, {frames} gen_frames, cache of {cached / 2**20:.0f} MiB": loop_peak(
+            full_size(unet), frames, SonicConfig(steps=1, memory=memory, audio_cache_bytes=cached), side=512
+        )
+        for memory in ("fast", "lean")
+        for cached in (0, AUDIO_CACHE_BYTES)
+        for frames in SPANS
+    }
     if args.json:
-        print(json.dumps({"weights": weights, "peaks": [{**vars(one), "most": one.most} for one in found]}))
+        counted = [{**vars(one), "most": one.most} for one in found]
+        print(json.dumps({"weights": weights, "peaks": counted, "loops": loops}))
         return
     print("Weights in float16, GB: " + ", ".join(f"{name} {size / GB:.3f}" for name, size in weights.items()))
-    print(f"\nGB of 10^9 bytes, counted\n\n{table(found)}")
+    print(f"\nGB of 10^9 bytes, counted\n\n{table(found)}\n\nBytes of the loop at 512x512, without weights:")
+    print("\n".join(f"  {name}: {size:,}" for name, size in loops.items()))
 
 
 if __name__ == "__main__":

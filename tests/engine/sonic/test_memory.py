@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 import torch
 from tiny_unet import GoldenCase, golden_case, relative_error
 from torch import Tensor
+from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
 
-from bench.sonic_memory import peaks, weights_bytes
+from bench.sonic_gpu import tiny_unet, tiny_vae
+from bench.sonic_memory import LiveBytes, full_size, loop_peak, most_alive, peaks, weights_bytes
 from engine.errors import RenderError
+from engine.sonic.config import AUDIO_CACHE_BYTES, SonicConfig
 from engine.sonic.denoise import NonFiniteError, denoise
-from engine.sonic.memory import FAST_BYTES_PER_POSITION, LEAN_BYTES_PER_POSITION, denoise_in_what_fits
+from engine.sonic.memory import FAST_BYTES_PER_POSITION, LEAN_BYTES_PER_POSITION, denoise_in_what_fits, on_device
+from engine.sonic.pixels import decoded_batches
+from engine.sonic.speech import AudioToToken, Heard, audio_tokens, hear
+from engine.sonic.weights import tiny
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -113,3 +121,62 @@ def test_what_auto_wants_free_for_fast_is_enough() -> None:
     stages = peaks(512, "fast", weights_bytes()).stages
     assert max(stages.values()) < FAST_BYTES_PER_POSITION * POSITIONS
     assert max(stages.values()) > 0.8 * FAST_BYTES_PER_POSITION * POSITIONS  # and not much more than needed
+
+
+NO_CACHE, SMALL_CACHE = 0, 2**16
+SHORT, LONG = 50, 100
+"""gen_frames of a span."""
+
+
+@cache
+def tiny_loop(frames: int, cached: int) -> int:
+    """Device memory of a tiny model's loop; the meta device, on which nothing has numbers, stands for a GPU."""
+    config = SonicConfig(steps=1, memory="fast", audio_cache_bytes=cached)
+    return loop_peak(full_size(tiny_unet), frames, config, side=128, context=tiny.CONTEXT, tokens=tiny.AUDIO_TOKENS)
+
+
+def test_a_longer_span_takes_no_more_of_the_device_than_its_bounded_cache() -> None:
+    assert tiny_loop(SHORT, NO_CACHE) == tiny_loop(LONG, NO_CACHE)
+    assert tiny_loop(LONG, SMALL_CACHE) <= tiny_loop(LONG, NO_CACHE) + SMALL_CACHE
+    # and until the cache is full a frame takes its keys and values: two halves a token and channel, at every layer
+    layers = full_size(tiny_unet).spatial_attentions
+    a_frame = sum(2 * 2 * tiny.AUDIO_TOKENS * layer.inner_dim for layer in layers)
+    grown = tiny_loop(LONG, AUDIO_CACHE_BYTES) - tiny_loop(SHORT, AUDIO_CACHE_BYTES)
+    assert grown == a_frame * (LONG - SHORT)
+
+
+def test_longer_speech_and_more_pictures_take_no_more_of_the_device() -> None:
+    whisper, vae = full_size(tiny_whisper), full_size(tiny_vae)
+    network = full_size(tiny_audio2token)
+
+    def listened(frames: int) -> int:
+        silence, span = (lambda start, stop: np.zeros(stop - start, np.float32)), (50, 50 + frames)
+        heard = most_alive(lambda: hear(whisper, WhisperFeatureExtractor(), silence, samples=480_000, span=span))
+        states = Heard(0, torch.zeros(1200, tiny.WHISPER_LAYERS + 1, tiny.WHISPER_WIDTH), 1500)
+        return max(heard, most_alive(lambda: audio_tokens(network, states, span=span)))
+
+    def decoded(frames: int) -> int:
+        latents, span = torch.zeros(frames, 4, 8, 8), (0, frames)
+        return most_alive(
+            lambda: [len(part) for part in decoded_batches(vae, latents, span=span, wanted=span, batch=8)]
+        )
+
+    assert listened(SHORT) == listened(LONG)
+    assert decoded(2 * 8) == decoded(6 * 8)
+
+
+def tiny_whisper() -> WhisperModel:
+    return WhisperModel(WhisperConfig.from_dict(tiny.CONFIGS["whisper"]))
+
+
+def tiny_audio2token() -> AudioToToken:
+    return AudioToToken.shaped_as(tiny.AUDIO_SHAPES["audio2token"] | {"norm.weight": (tiny.CONTEXT,)})
+
+
+@pytest.mark.parametrize(("memory", "stays"), [("fast", True), ("lean", False)])
+def test_what_makes_the_conditioning_leaves_the_device_after_use_in_lean_alone(memory: str, stays: bool) -> None:
+    model = torch.nn.Linear(2, 2).requires_grad_(False)
+    with LiveBytes():  # in which the meta device stands for a GPU
+        with on_device(SonicConfig(device="meta", memory=memory), model):
+            assert model.weight.is_meta
+        assert model.weight.is_meta == stays

@@ -60,6 +60,7 @@ def test_no_face_is_told_in_the_words_of_preflight() -> None:
 
 def test_full_framing_keeps_the_whole_photo_at_the_size_of_the_render() -> None:
     picture = picture_of(photo_of(300, 400), FoundFace((150, 80, 100, 120), 1, ()), SonicConfig(min_resolution=128))
+    assert picture.crop == (0, 0, 400, 300)
     assert picture.image.shape == (128, 192, 3)
     assert picture.mask.shape == (128, 192)
     rows, columns = np.nonzero(picture.mask > 127)
@@ -71,6 +72,7 @@ def test_full_framing_keeps_the_whole_photo_at_the_size_of_the_render() -> None:
 def test_face_framing_shows_a_square_around_the_face_and_moves_the_mask_with_it() -> None:
     config = SonicConfig(min_resolution=128, framing="face", expand_ratio=0.5)
     picture = picture_of(photo_of(300, 400), FoundFace((150, 80, 100, 100), 1, ()), config)
+    assert picture.crop == (100, 30, 300, 230)
     assert picture.image.shape == (128, 128, 3)
     # the square 100..300, 30..230 of the photo
     corners = picture.image[[2, -3], [2, -3], 0] / 255 * 400, picture.image[[2, -3], [2, -3], 1] / 255 * 300
