@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -150,3 +151,15 @@ def test_a_name_cannot_drive_the_terminal(video: Path, capsys: pytest.CaptureFix
     sealed_video(video, name="\x1b[2Jgone", consent="\x1b]0;title\x07")
     assert run(["verify", str(video)]) == 0
     assert "\x1b" not in capsys.readouterr().out
+
+
+def test_no_changed_byte_anywhere_passes_and_none_is_a_crash(video: Path, made: Provenance, tmp_path: Path) -> None:
+    data, changed = video.read_bytes(), tmp_path / "changed.mp4"
+    chance = random.Random(11)
+    for _ in range(80):
+        place = chance.choice([chance.randrange(len(data)), chance.randrange(data.index(b"mdat"))])
+        changed.write_bytes(data[:place] + bytes([data[place] ^ 1 << chance.randrange(8)]) + data[place + 1 :])
+        try:
+            assert wrong(changed), place
+        except ProvenanceError:
+            continue
