@@ -1,0 +1,87 @@
+"""Two results side by side: read back as a viewer would see and hear it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import av
+import numpy as np
+import pytest
+from lessons import SIDE, Lesson, clicks_of, decoded_sound, make_lesson, picture_of
+
+from engine.errors import RenderError
+from engine.media.boxes import top_level_boxes
+from engine.media.compare import Side, side_by_side
+from engine.media.reader import read_rgb
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+RATE = 44_100
+SAMPLES = 6 * RATE + 123
+
+
+def mirrored(frame25: int) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(picture_of(frame25)[:, ::-1])
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Lesson:
+    folder = tmp_path_factory.mktemp("other")
+    return make_lesson(folder, samples=SAMPLES, picture=lambda _, frame25: mirrored(frame25))
+
+
+def difference(seen: NDArray[np.uint8], meant: NDArray[np.uint8]) -> float:
+    """Mean difference in levels around the mouth, which moves most."""
+    mouth = slice(145, 195), slice(90, 166)
+    return float(np.abs(seen[mouth].astype(int) - meant[mouth]).mean())
+
+
+@pytest.mark.parametrize("frames", [range(150), range(60, 110), range(149, 150)])
+def test_each_frame_stands_beside_its_own_with_the_speech_that_belongs_to_it(
+    lesson: Lesson, other: Lesson, tmp_path: Path, frames: range
+) -> None:
+    out, shares = tmp_path / "compared.mp4", []
+    side_by_side(
+        Side(lesson.out, "version 1"), Side(other.out, "version 2"), out, frames=frames, on_progress=shares.append
+    )
+    seen = list(read_rgb(out))
+    assert len(seen) == len(frames)
+    assert shares[-1] == 1
+    assert {frame.shape[1] for frame in seen} == {2 * SIDE}
+    for video, part in ((lesson.out, slice(0, SIDE)), (other.out, slice(SIDE, None))):
+        source = list(read_rgb(video))
+        off = [
+            np.mean(
+                [difference(f[-SIDE:, part], source[min(n + late, 149)]) for n, f in zip(frames, seen, strict=True)]
+            )
+            for late in (-1, 0, 1)
+        ]
+        assert off[1] < 3, "what encoding once more costs"
+        assert len(frames) == 1 or 2 * off[1] < min(off[0], off[2]), "each is its own frame, not a neighbour"
+    assert list(top_level_boxes(out)).index("moov") == 1, "plays while it loads"
+    with av.open(str(out)) as file:
+        pictures, sound = file.streams
+        assert abs(float(pictures.duration * pictures.time_base - len(frames) / 25)) < 0.001
+        assert float(sound.duration * sound.time_base) < len(frames) / 25 + 0.06
+    if 75 in frames:
+        assert lag_of_the_middle_click(out, frames) < 0.0005
+
+
+def lag_of_the_middle_click(out: Path, frames: range) -> float:
+    """Seconds between the click in the middle of the speech and where it is heard."""
+    heard = np.abs(decoded_sound(out))
+    click = int(np.abs(clicks_of(SAMPLES, RATE))[RATE:-RATE].argmax()) + RATE
+    inside = slice(len(heard) // 4, -len(heard) // 4)  # away from the other clicks
+    found = int(heard[inside].argmax()) + inside.start
+    return abs(found / RATE + frames.start / 25 - click / RATE)
+
+
+def test_what_cannot_stand_side_by_side_is_named(lesson: Lesson, tmp_path: Path) -> None:
+    with pytest.raises(RenderError, match="has no frame 150"):
+        side_by_side(Side(lesson.out, "a"), Side(lesson.out, "b"), tmp_path / "x.mp4", frames=range(140, 160))
+    small = make_lesson(tmp_path, samples=RATE, picture=lambda _, frame25: picture_of(frame25)[:64, :64])
+    with pytest.raises(RenderError, match="version 1 is 256x256 pixels and version 2 64x64"):
+        side_by_side(Side(lesson.out, "version 1"), Side(small.out, "version 2"), tmp_path / "x.mp4", frames=range(5))
