@@ -85,6 +85,7 @@ def dry_run(
             info.frames25,
             chunk_seconds=length.seconds,
             geometry=geometry,
+            tolerance=settings.cut_tolerance,
             on_progress=lambda share: on_progress(0.5 + share / 2),
         )
     expected = estimate(

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from engine.cuts import TOLERANCE_SECONDS
 from engine.media import smoothing
 from engine.media.pauses import Heard, listen
 from engine.plan import GEN_RATE, Geometry, Plan, plan_chunks
@@ -106,11 +107,15 @@ def plan_speech(
     *,
     chunk_seconds: float,
     geometry: Geometry,
+    tolerance: float = TOLERANCE_SECONDS,
     on_progress: Callable[[float], None] = lambda _: None,
 ) -> tuple[Plan, Heard]:
-    """Hear a decoded speech (speech.pcm) and cut its job where it pauses."""
+    """Hear a decoded speech (speech.pcm) and cut its job where it pauses. tolerance: seconds that a cut may move."""
     heard = listen(pcm, frames25=frames25, fade=geometry.fade, on_progress=on_progress)
-    return plan_chunks(frames25, chunk_seconds=chunk_seconds, geometry=geometry, noise=heard.noise), heard
+    plan = plan_chunks(
+        frames25, chunk_seconds=chunk_seconds, geometry=geometry, noise=heard.noise, tolerance_seconds=tolerance
+    )
+    return plan, heard
 
 
 def estimate(

@@ -81,9 +81,14 @@ class Settings(BaseModel):
     lease_seconds: float = Field(60, ge=1, le=3600, description="how long a silent worker keeps its right to a chunk")
     max_attempts: int = Field(3, ge=1, le=100, description="tries at a chunk before its job fails")
     sweep_seconds: float = Field(2, ge=0.1, le=60, description="pause between two looks of the sweeper")
-    chunk_seconds: float = Field(30, gt=0, le=3600, description="video seconds that a chunk keeps, about")
+    chunk_seconds: float = Field(
+        30, gt=0, le=3600, description="video seconds that a chunk keeps, about, unless the farm is idle or behind"
+    )
     check: bool = Field(True, description="render again what looks broken, twice at most, before a job is stitched")
     mark: bool = Field(False, description="write AI-generated into the picture of every video")
+    cut_tolerance: float = Field(
+        4, ge=0, le=60, description="seconds that a cut may move from the even one, to a pause"
+    )
     max_speech_seconds: float = Field(4 * 3600, gt=0, description="longest speech that is accepted")
 
     owner: str = Field(

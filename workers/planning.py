@@ -55,13 +55,16 @@ def _make_plan(worker: Worker, request: JobRequest, attempt: Attempt) -> Plan:
     storage.get_file(keys.asset(request.speech), source)
     beat = attempt.heartbeat.beat
     speech = decode_speech(source, pcm=pcm, m4a=m4a, on_progress=lambda share: beat(share / 2))
-    load = load_of(worker.books, request.spec.renderer, priority=request.priority)
+    for trial in patiently():
+        with trial:
+            load = load_of(worker.books, request.spec.renderer, priority=request.priority)
     length = chunk_length(request.chunk_seconds, speech.seconds, load=load, settings=worker.settings, geometry=geometry)
     made, heard = plan_speech(
         pcm,
         speech.frames25,
         chunk_seconds=length.seconds,
         geometry=geometry,
+        tolerance=worker.settings.cut_tolerance,
         on_progress=lambda share: beat(0.5 + share / 2),
     )
     storage.put_file(keys.speech_pcm(job), pcm, content_type="application/octet-stream")

@@ -54,7 +54,7 @@ class Heard:
 def listen(
     pcm: Path, *, frames25: int, fade: int = FADE, on_progress: Callable[[float], None] = lambda _: None
 ) -> Heard:
-    """Hear a speech.pcm once from start to end, under a second at a time; about 4 s of one core for 10 minutes."""
+    """Hear a speech.pcm once from start to end, under a second at a time; about 3 s of one core for 10 minutes."""
     detector = _detector()
     probabilities: list[float] = []
     powers: list[NDArray[np.float64]] = []
