@@ -14,6 +14,7 @@ from engine.media.face import detect_faces
 from engine.media.glimpse import Glimpses
 from engine.media.scale import resampled
 from engine.spec import FRAME_RATE
+from engine.timecode import timecode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,9 +26,10 @@ if TYPE_CHECKING:
 
 JPEG_QUALITY = 90
 _LOOKED_AT = 8
-_APART = FRAME_RATE // 2  # frames25 between two that are looked at: longer than a blink
+_APART = FRAME_RATE // 3  # frames25 between two that are looked at: a blink is as long
 _STEADY = 5  # frames25 over which a mouth has to be neutral
 _AT_REST = 15  # percentile of all openings that counts as neutral: pauses are more than this share of a speech
+_OPEN_ENOUGH = 0.9  # in parts of the widest open eyes; a lid that is half down leaves less than 0.8
 _EYE = (0.3, 0.24)  # eye distances to either side of an eye, and above and below it, that are compared
 _EYE_PATCH = (32, 26)
 
@@ -38,15 +40,17 @@ _PAPER, _INK = (24, 24, 24), (230, 230, 230)
 
 
 def poster(video: Path, mouth: Sequence[float | None] | None = None) -> bytes:
-    """A JPEG of the frame with the widest open eyes among those with the calmest mouth.
+    """A JPEG of the calmest mouth with open eyes, of the few frames that are looked at, however long the video.
 
-    mouth: how far it is open in each frame25, as far as that is known. Without it eyes alone decide. Where no face is
-    found, it is the calmest of the frames. A few frames are decoded, however long the video.
+    mouth: how far it is open in each frame25, as far as that is known. Without it, it is the first with open eyes, and
+    where no face is found, the calmest.
     """
     with Glimpses(video) as glimpses:
         numbers = _calmest(glimpses.within(_LOOKED_AT), len(glimpses.index.times), mouth)
-        # of eyes that are alike, or not to be found, those of the calmest
-        _, frame = max(glimpses.show(numbers), key=lambda shown: (_open_eyes(shown[1]), -numbers.index(shown[0])))
+        openness = {number: _open_eyes(frame) for number, frame in glimpses.show(numbers)}
+        enough = _OPEN_ENOUGH * max(openness.values())
+        chosen = next(number for number in numbers if openness[number] >= enough)
+        ((_, frame),) = glimpses.show([chosen])
     return _jpeg(Image.fromarray(frame))
 
 
@@ -120,14 +124,6 @@ def _sheet(shown: list[tuple[int, Image.Image]]) -> Image.Image:
         sheet.paste(picture, (x, y))
         pen.text((x, y + height + 2), timecode(number), _INK, font)
     return sheet
-
-
-def timecode(frame25: int) -> str:
-    """When a frame is shown: 03:12.4, or 1:03:12.4 from an hour on."""
-    tenths = frame25 * 10 // FRAME_RATE
-    hours, minutes, seconds = tenths // 36_000, tenths // 600 % 60, tenths // 10 % 60
-    shown = f"{minutes:02}:{seconds:02}.{tenths % 10}"
-    return f"{hours}:{shown}" if hours else shown
 
 
 def _jpeg(picture: Image.Image) -> bytes:

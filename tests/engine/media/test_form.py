@@ -82,6 +82,9 @@ def test_a_face_crop_is_cut_around_the_face_too(photo: NDArray[np.uint8]) -> Non
     formed = Form.of(OutputSpec(size="720p", fit="crop"), Shown(big, crop, (512, 512)))(frame)
     marks = detect_faces(formed)[0].landmarks
     assert 100 < marks.left_eye[1] < marks.mouth_left[1] < 620
+    formed = Form.of(OutputSpec(size="400x720", fit="crop"), Shown(big, crop, (512, 512)))(frame)
+    face = detect_faces(formed)[0]
+    assert abs((face.box[0] + face.box[2]) / 2 - 200) < 40
 
 
 def test_a_photo_without_a_face_is_cut_in_its_middle() -> None:
@@ -114,6 +117,7 @@ def test_placements_stay_inside_picture_and_output(
     assert 0 <= left < right <= size[0]
     assert 0 <= top < bottom <= size[1]
     assert right - left == size[0] or bottom - top == size[1]
+    assert not [edge for edge in padded.target if edge % 2]
     x0, y0, x1, y1 = Placement.cut(picture, size, centre=centre).seen
     assert -1e-6 <= x0 < x1 <= picture[0] + 1e-6
     assert -1e-6 <= y0 < y1 <= picture[1] + 1e-6

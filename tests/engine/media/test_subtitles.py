@@ -131,12 +131,13 @@ def test_subtitles_of_another_speech_are_refused_and_the_last_is_cut_at_the_end(
         fitted((cues[0], Cue(1000, 1100, "b", 6)), FRAME_RATE)
 
 
-def muxed(lesson: Lesson, out: Path, cues: tuple[Cue, ...], offset: Fraction = Fraction(0)) -> Path:
-    """The lesson's result, its text track made of `cues`."""
+def muxed(lesson: Lesson, out: Path, cues: tuple[Cue, ...], offset: Fraction = Fraction(0), *, times: int = 1) -> Path:
+    """The lesson's result, its text track made of `cues`, its pictures so many times over."""
     with av.open(str(lesson.out)) as file:
         frames = file.streams.video[0].frames
     with PacketMuxer(out, lesson.speech, {"title": "words"}, offset=offset, cues=cues) as muxer:
-        muxer.append(lesson.out, frames)
+        for _ in range(times):
+            muxer.append(lesson.out, frames)
         muxer.finish()
     return out
 
@@ -194,6 +195,21 @@ def test_between_two_texts_nothing_is_shown(lesson: Lesson, tmp_path: Path, cues
     titled = muxed(lesson, tmp_path / "titled.mp4", cues)
     shown = [(pts, content != b"\0\0") for pts, lasts, _, content in packets(titled, "subtitle") if lasts]
     assert shown == [(0, False), (500, True), (1900, False), (2000, True), (3250, True)]
+
+
+def test_texts_lie_beside_their_pictures_so_that_a_player_need_not_seek(lesson: Lesson, tmp_path: Path) -> None:
+    cues = tuple(Cue(start, start + 900, f"at {start}") for start in (500, 20_000, 21_000, 40_000))
+    with av.open(str(muxed(lesson, tmp_path / "titled.mp4", cues, times=8))) as file:
+        found = [
+            (packet.stream.type, float((packet.pts or 0) * packet.time_base), packet.pos, packet.size)
+            for packet in file.demux()
+            if packet.dts is not None
+        ]
+    texts = [place for kind, _, place, size in found if kind == "subtitle" and size > 2]
+    pictures = [(time, place) for kind, time, place, _ in found if kind == "video"]
+    for cue, at in zip(cues, texts, strict=True):
+        near = [place for time, place in pictures if abs(time - cue.start / 1000) < 0.5]
+        assert min(near) < at < max(near)
 
 
 def test_a_text_track_that_is_not_the_one_given_is_noticed(
