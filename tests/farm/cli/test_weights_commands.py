@@ -162,6 +162,31 @@ def test_check_names_what_is_wrong_for_programs(tiny: Path, tmp_path: Path) -> N
     assert missing["whisper-tiny/config.json"]["repository"] == "openai/whisper-tiny"
 
 
+def test_reach_is_measured_on_the_folders_own_models(tiny: Path) -> None:
+    done = farm("check", str(tiny), "--reach", "--steps", "1", "--min-resolution", "128", "--json")
+    assert done.returncode == 0, done.stderr
+    assert "All files are right." in done.stderr
+    said = json.loads(done.stdout)
+    assert [one["reach"] for one in said["tried"]] == [0, 12, 25, 38]
+    # windows of a single step share nothing: a span that ends with one of them needs no reach
+    assert max(one["difference"] for one in said["tried"]) < 1e-4
+    assert said["proposed"] == 0
+
+
+def test_what_is_for_measuring_alone_is_refused_without_it(tiny: Path) -> None:
+    done = farm("check", str(tiny), "--steps", "3")
+    assert done.returncode == 2
+    assert "--steps is for measuring: say --reach too" in done.stderr
+
+
+def test_reach_is_not_measured_on_wrong_files(tmp_path: Path) -> None:
+    done = farm("check", str(tmp_path), "--reach", "--json")
+    assert done.returncode == 2
+    assert (
+        "cannot be measured before its files are right" in json.loads(done.stderr.splitlines()[-1])["error"]["message"]
+    )
+
+
 def test_a_folder_that_is_not_there_is_wrong_input(tmp_path: Path) -> None:
     done = farm("check", str(tmp_path / "none"), "--json")
     assert done.returncode == 2
