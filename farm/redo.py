@@ -30,8 +30,11 @@ def refuse(books: Books, storage: Storage, lease: Lease, wanted: Wanted, plan: P
     """
     decided = Decided(who=ACCEPTANCE, at=time.time(), after=int(lease.attempt.split("-")[0]))
     redos = redos_of(wanted, decided, plan, seed=seed, drawn=drawn_anew(books, lease.job, len(plan.chunks)))
-    _keep(storage, lease.job, redos)
-    return books.refuse(lease, redos, why=in_words(redos))
+    kept = _keep(storage, lease.job, redos)
+    recorded = books.refuse(lease, redos, why=in_words(redos))
+    if not recorded:
+        storage.delete(*kept)
+    return recorded
 
 
 def may_be_redone(books: Books, job: str, chunks: int) -> list[int]:

@@ -171,6 +171,18 @@ def test_the_farm_redoes_a_chunk_twice_by_itself_and_a_person_gives_it_two_more(
     assert redo.may_be_redone(hand.books, job.id, 2) == [0, 1]
 
 
+def test_a_stitch_that_is_no_longer_the_current_one_leaves_no_redo_in_storage(hand: Hand) -> None:
+    job = hand.planned(1)
+    hand.render(job, 0)
+    stale = hand.claim(job, STITCH)
+    hand.books.fail(stale, AttemptFailure(code="lost", message="lost", burn=False))
+    hand.stitch(job)
+    wanted = Wanted(chunks={0: "frozen"})
+    assert not redo.refuse(hand.books, hand.storage, stale, wanted, plan_of(hand, job), seed=0)
+    assert redo_keys(hand, job) == []
+    assert job.view().state is JobState.DONE
+
+
 def test_a_seed_that_somebody_named_is_not_replaced_by_the_farm(hand: Hand) -> None:
     job = hand.done(2)
     job.redo(chunks=[1], seed=5)

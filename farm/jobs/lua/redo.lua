@@ -1,6 +1,16 @@
 -- Finished chunks wait once more, each to be drawn anew. People ask for it when the job is done; the stitch in hand
 -- does when it finds something broken, and ends with it.
 local key = job_key(arg.job)
+
+local function asked_before()
+  for _, redo in ipairs(arg.redos) do
+    local number, redraw = get(unit_key(arg.job, tostring(redo.chunk)), 'redo', 'redraw')
+    if tonumber(number) ~= redo.number or redraw ~= redo.redraw then return false end
+  end
+  return true
+end
+
+if asked_before() then return answer({recorded = true}) end  -- asked again after a lost answer
 if arg.attempt then
   local may = may_finish(arg.job, 'stitch', arg.attempt)
   if may ~= 'yes' then return answer({recorded = false}) end

@@ -4,7 +4,11 @@ local state = get(key, 'state')
 if not state then return answer({refused = 'no such job'}) end
 if not ended(state) then return answer({refused = 'job is ' .. state}) end
 if redis.call('EXISTS', version) == 0 then return answer({refused = 'it has no version ' .. arg.version}) end
-if tonumber(get(unit_key(arg.job, 'stitch'), 'attempt')) >= arg.number then
+local last = tonumber(get(unit_key(arg.job, 'stitch'), 'attempt'))
+if last == arg.number and tonumber(get(key, 'current')) == arg.version then
+  return answer({ok = true})  -- asked again after a lost answer
+end
+if last >= arg.number then
   return answer({refused = 'it has moved on meanwhile'})
 end
 
