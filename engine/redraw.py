@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def derived_seed(seed: int, chunk: int, number: int) -> int:
-    """The seed of a chunk's redo `number` (from 1) in a job of `seed`: the same on every machine, 0 to 2**63 - 1."""
-    digest = hashlib.blake2b(f"{seed}/redo/{chunk}/{number}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1
+    """The seed of a chunk's redo `number` (from 1) in a job of `seed`: the same on every machine, 0 to 2**32 - 1."""
+    digest = hashlib.blake2b(f"{seed}/redo/{chunk}/{number}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "big")
 
 
 def redraw_of(plan: Plan, chunks: range, seed: int) -> Redraw:

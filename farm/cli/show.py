@@ -64,7 +64,9 @@ def state_words(view: JobView) -> str:
 def time_left(view: JobView) -> str:
     """'about 3 min 05 s left', or the time it took."""
     if view.state.ended:
-        return f"in {duration(view.ended - view.submitted)}" if view.ended is not None else ""
+        # a redo may have been asked for long after the first version: the time between says nothing
+        took = view.ended - view.submitted if view.ended is not None and len(view.versions) < 2 else None
+        return f"in {duration(took)}" if took is not None else ""
     return "time left not known yet" if view.seconds_left is None else f"about {duration(view.seconds_left)} left"
 
 

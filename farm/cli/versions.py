@@ -118,7 +118,7 @@ def made_of(version: VersionView, *, first: bool) -> str:
     parts = ["first"] if first else []
     people = dict.fromkeys(redo.who for redo in version.redos)
     parts += [f"{in_words([redo for redo in version.redos if redo.who == who])}, by {who}" for who in people]
-    return plain("; ".join(parts))
+    return "\n".join(map(plain, parts))
 
 
 def _compared(job: Job, path: Path, one: int | None, other: int | None, at: str | None, *, quiet: bool) -> None:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from farm.cli.chunkmap import ChunkMap, bar
 from farm.cli.show import JobCard, duration, headline, job_table
-from farm.jobs.model import AttemptView, ChunkView, Failure, JobState, JobView, UnitState
+from farm.jobs.model import AttemptView, ChunkView, Failure, Finding, JobState, JobView, UnitState
 
 WAITING, SENT, RENDERING, DONE, FAILED = UnitState
 
@@ -151,3 +151,16 @@ def test_names_are_shown_as_they_are_but_cannot_drive_the_terminal() -> None:
 )
 def test_lengths_of_time_read_as_people_say_them(seconds: float, words: str) -> None:
     assert duration(seconds) == words
+
+
+def test_a_job_that_was_redone_long_after_does_not_say_that_it_took_so_long() -> None:
+    done = {"state": JobState.DONE, "ended": 1_795_000_060.0}
+    assert "in 1 min 00 s" in headline(job(**done, versions=(1,)))  # type: ignore[arg-type]
+    assert " in " not in headline(job(**done, versions=(1, 2)))  # type: ignore[arg-type]
+
+
+def test_what_needs_a_look_is_on_the_card_with_its_timecode() -> None:
+    finding = Finding(4800, 4900, "03:12.0", "the mouth does not move")
+    shown = drawn(JobCard(job(state=JobState.DONE, needs_review=True, review=(finding,))))
+    assert "done, needs review" in shown
+    assert "Look at 03:12.0: the mouth does not move" in shown
