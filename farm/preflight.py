@@ -6,10 +6,11 @@ import math
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from engine.errors import PortraitError, SpecError, SpeechError
+from engine.errors import InputError, PortraitError, SpecError, SpeechError
 from engine.media.audio import SpeechInfo, inspect_speech
 from engine.media.face import detect_faces, face_problems
 from engine.media.image import load_portrait, render_size
+from engine.media.subtitles import fitted, read_srt
 from engine.spec import BLURRY_BELOW_STEPS, FRAME_RATE, OutputSpec, RenderSpec
 from farm.errors import InputRefusedError
 
@@ -73,12 +74,13 @@ def preflight(
     max_speech_seconds: float,
     chunk_seconds: float | None,
     declared: Collection[str] | None,
+    subtitles: Path | None = None,
 ) -> Checked:
     """Look at everything a job is made of.
 
     parameters: fields of RenderSpec and OutputSpec. duration: seconds that the speech should have. declared:
     renderers that the farm's slots offer now, None where that is not known. Files are judged by their content,
-    whatever their names.
+    whatever their names. subtitles: an SRT file, where one is given.
 
     Raises InputRefusedError with every problem at once.
     """
@@ -90,6 +92,8 @@ def preflight(
     sound = _check_speech(speech, max_speech_seconds, found)
     if duration is not None:
         _check_duration(duration, speech, sound, found)
+    if subtitles is not None:
+        _check_subtitles(subtitles, sound, found)
     if spec and picture:
         _check_picture_size(picture, spec, found)
     if spec and declared is not None:
@@ -193,6 +197,17 @@ def _check_speech(path: Path, longest_seconds: float, found: _Findings) -> Speec
         )
     _check_level(path.name, info, found)
     return info
+
+
+def _check_subtitles(path: Path, sound: SpeechInfo | None, found: _Findings) -> None:
+    try:
+        cues = read_srt(path)
+        if sound is not None:
+            fitted(cues, sound.frames25)
+    except InputError as error:
+        found.problems.append(str(error))
+    except OSError as error:
+        found.problems.append(f"subtitles {path} cannot be read: {error.strerror}")
 
 
 def _check_level(name: str, info: SpeechInfo, found: _Findings) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -28,8 +29,10 @@ from farm.storage import keys
 from farm.storage.s3 import Storage
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
+    from farm.dryrun import DryRun
     from farm.messages import Bell
     from farm.preflight import Checked
 
@@ -128,16 +131,10 @@ class Farm:
         say = on_progress or (lambda _what, _share: None)
         name = name if name is not None else _text(Path(str(speech)).stem)
         owner = owner if owner is not None else self.settings.owner
-        parameters.setdefault("check", self.settings.check)
-        with TemporaryDirectory(prefix="sonic-farm-submit-") as folder:
-            files = _Files(
-                portrait=self._local(portrait, Path(folder) / "portrait"),
-                speech=self._local(speech, Path(folder) / "speech"),
-                subtitles=self._local(subtitles, Path(folder) / "subtitles") if subtitles is not None else None,
-            )
+        labels = _label_problems(name=name, owner=owner, token=token, consent=consent or None)
+        labels += _priority_problems(priority)
+        with self._at_hand(portrait, speech, subtitles) as files:
             say("checking", 0.0)
-            labels = _label_problems(name=name, owner=owner, token=token, consent=consent or None)
-            labels += _priority_problems(priority) + renderer_problems(parameters.get("renderer", RenderSpec.renderer))
             checked = self._check(files, parameters, duration, chunk_seconds, labels)
             say("storing", 0.0)
             stored = self._store(files, on_progress=lambda share: say("storing", share))
@@ -165,6 +162,50 @@ class Farm:
             warnings=checked.warnings,
         )
         return self._enter(request)
+
+    def dry_run(
+        self,
+        portrait: str | Path,
+        speech: str | Path,
+        *,
+        priority: int = DEFAULT_PRIORITY,
+        duration: float | None = None,
+        chunk_seconds: float | None = None,
+        subtitles: str | Path | None = None,
+        on_progress: OnStep | None = None,
+        **parameters: Any,
+    ) -> DryRun:
+        """Check a job as `submit` does and plan it for the farm as it is now; nothing is queued, nothing stored."""
+        from farm.dryrun import Wanted, dry_run
+
+        say = on_progress or (lambda _what, _share: None)
+        with self._at_hand(portrait, speech, subtitles) as files:
+            say("checking", 0.0)
+            checked = self._check(files, parameters, duration, chunk_seconds, _priority_problems(priority))
+            wanted = Wanted(
+                spec=checked.spec,
+                output=self._settled(checked),
+                pixels=_frame_pixels(checked),
+                priority=priority,
+                chunk_seconds=chunk_seconds,
+            )
+            return dry_run(
+                files.speech,
+                wanted,
+                books=self.books,
+                settings=self.settings,
+                on_progress=lambda share: say("planning", share),
+            )
+
+    @contextmanager
+    def _at_hand(self, portrait: str | Path, speech: str | Path, subtitles: str | Path | None) -> Iterator[_Files]:
+        """The inputs as local files, for a while."""
+        with TemporaryDirectory(prefix="sonic-farm-submit-") as folder:
+            yield _Files(
+                portrait=self._local(portrait, Path(folder) / "portrait"),
+                speech=self._local(speech, Path(folder) / "speech"),
+                subtitles=self._local(subtitles, Path(folder) / "subtitles") if subtitles is not None else None,
+            )
 
     def _settled(self, checked: Checked) -> OutputSpec:
         """The output as it was asked for, with what renderer and farm say where nobody did."""
@@ -197,15 +238,17 @@ class Farm:
     ) -> Checked:
         from farm.preflight import preflight
 
+        problems = problems + renderer_problems(parameters.get("renderer", RenderSpec.renderer))
         try:
             checked = preflight(
                 files.portrait,
                 files.speech,
-                parameters,
+                {"check": self.settings.check, **parameters},
                 duration=duration,
                 max_speech_seconds=self.settings.max_speech_seconds,
                 chunk_seconds=chunk_seconds,
                 declared={renderer for slot in self.slots() if slot.state != "lost" for renderer in slot.renderers},
+                subtitles=files.subtitles,
             )
             if chunk_seconds is not None:
                 built_in = BUILT_IN.get(checked.spec.renderer)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 from engine.errors import InputError
 from engine.media.form import Form, Shown
 from engine.media.image import load_portrait
+from engine.media.mark import marked
 from engine.media.measures import Meter
 from engine.media.smoothing import grown, smoothed
 
@@ -54,7 +55,8 @@ class Studio:
         before, after = chunk.out[0] - wide.out[0], wide.out[1] - chunk.out[1]
         for frame in smoothed(rendered, strength, before=before, after=after):
             meter.add(frame)
-            yield self._formed(frame)
+            formed = self._formed(frame)
+            yield marked(formed) if self._request.output.mark else formed
 
     def _formed(self, frame: Frame) -> Frame:
         if self._photo is not None:  # how large a renderer's frames are is known when the first one comes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,8 @@ from farm.cli.screen import console, note, say, say_json
 from farm.jobs.model import DEFAULT_PRIORITY
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from farm import Farm, Job
 
 LOOK, FORM, ORDER = "What it looks like", "How it leaves", "How it is rendered"
@@ -213,6 +216,10 @@ def submit(
             help="Submits with one token are one job. Default: same owner, inputs and settings are.",
         ),
     ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", metavar="", help="Check and plan, and show the plan; nothing is queued or stored."),
+    ] = False,
     wait: Annotated[
         bool, typer.Option("--wait", metavar="", help="Stay until the job ends. Ctrl-C ends the waiting, not the job.")
     ] = False,
@@ -261,6 +268,9 @@ def submit(
         if value is not None
     }
     with Farm.from_settings(dir=folder) as farm:
+        if dry_run:
+            _show_plan(farm, portrait, speech, wanted, as_json=as_json)
+            return
         job = _submitted(farm, portrait, speech, wanted, quiet=as_json)
         if not as_json:
             _announce(job)
@@ -274,15 +284,35 @@ def submit(
 
 
 def _submitted(farm: Farm, portrait: str, speech: str, wanted: dict[str, Any], *, quiet: bool) -> Job:
+    with _progress(quiet) as show:
+        return farm.submit(portrait, speech, on_progress=show, **wanted)
+
+
+def _show_plan(farm: Farm, portrait: str, speech: str, wanted: dict[str, Any], *, as_json: bool) -> None:
+    planned = {what: value for what, value in wanted.items() if what not in {"name", "owner", "token", "consent"}}
+    with _progress(as_json) as show:
+        found = farm.dry_run(portrait, speech, on_progress=show, **planned)
+    if as_json:
+        say_json(found.to_dict())
+    else:
+        from farm.cli.planchart import PlanChart
+
+        console().print(PlanChart(found))
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Callable[[str, float], None] | None]:
+    """A line that says what is being done, on a terminal."""
     screen = console(stderr=True)
     if quiet or not screen.is_terminal:
-        return farm.submit(portrait, speech, **wanted)
+        yield None
+        return
     with screen.status("checking ...") as status:
 
         def show(what: str, share: float) -> None:
             status.update(f"{what} {share:.0%}" if share else f"{what} ...")
 
-        return farm.submit(portrait, speech, on_progress=show, **wanted)
+        yield show
 
 
 def _announce(job: Job) -> None:

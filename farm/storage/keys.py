@@ -7,7 +7,7 @@
     jobs/<id>/redo/<chunk>/<number>-<suffix>.json   a chunk is to be rendered again
     jobs/<id>/current/<number>.json                 an older version was made the current one
     jobs/<id>/segments/<chunk>/<attempt>/           body.mp4, head.mkv, tail.mkv; segment.json last: it is the commit
-    jobs/<id>/results/<version>/                    video.mp4; report.json last
+    jobs/<id>/results/<version>/                    video.mp4, poster.jpg, sheet.jpg, provenance.json; report.json last
     jobs/<id>/logs/<unit>/<attempt>.log             unit: "plan", "stitch" or a chunk's number
 
 Parts of a key are checked where the key is made, so that no name from outside can lead anywhere else.
@@ -27,7 +27,7 @@ ASSETS = "assets/"
 """Prefix of the inputs."""
 
 SegmentFile = Literal["body.mp4", "head.mkv", "tail.mkv", "segment.json"]
-ResultFile = Literal["video.mp4", "report.json"]
+ResultFile = Literal["video.mp4", "poster.jpg", "sheet.jpg", "provenance.json", "report.json"]
 Decision = Literal["cancel", "pause", "priority"]
 
 _JOB = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-z]{6}")

@@ -1,0 +1,83 @@
+"""A finished result: the video, what stands for it, and how it is published."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version as version_of
+from typing import TYPE_CHECKING, Any
+
+from engine.media.poster import contact_sheet, poster
+from engine.media.provenance import Provenance
+from engine.media.video import digest_of
+from farm.storage import keys
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from engine.media.lipsync import Sync
+    from farm.jobs.request import JobRequest
+    from farm.storage.s3 import Storage
+
+PROGRAM = "sonic-farm"
+
+
+@dataclass(frozen=True)
+class Result:
+    """A joined video with a hash for each of its frames, its pictures as JPEG, and where it comes from."""
+
+    video: Path
+    hashes: tuple[str, ...]
+    digest: str
+    poster: bytes
+    sheet: bytes
+    provenance: Provenance
+    sync: Sync | None
+
+    @classmethod
+    def of(
+        cls,
+        video: Path,
+        hashes: tuple[str, ...],
+        provenance: Provenance,
+        sync: Sync | None,
+        *,
+        mouth: Sequence[float | None],
+    ) -> Result:
+        """With the pictures drawn from the finished video. mouth: how far it is open in each frame25."""
+        return cls(video, hashes, digest_of(hashes), poster(video, mouth), contact_sheet(video), provenance, sync)
+
+
+def provenance_of(request: JobRequest, version: int, segments: Sequence[Mapping[str, Any]]) -> Provenance:
+    """Who made a version of what; segments: as the report names them."""
+    renderers = {segment["renderer_version"]: segment["renderer_facts"] for segment in segments}
+    weights = sorted({facts.get("weights", "") for facts in renderers.values()})
+    return Provenance(
+        job=request.id,
+        result=version,
+        name=request.name,
+        made=datetime.now(UTC).isoformat(timespec="seconds"),
+        program=f"{PROGRAM} {version_of(PROGRAM)}",
+        renderer=request.spec.renderer,
+        renderer_version=", ".join(sorted(renderers)),
+        weights=", ".join(weights),
+        licence=request.licence,
+        portrait=request.portrait,
+        speech=request.speech,
+        seed=request.spec.seed,
+        consent=request.consent,
+    )
+
+
+def publish(storage: Storage, job: str, version: int, result: Result, report: Mapping[str, Any]) -> None:
+    """Put a version into storage; the report last, for it is the commit."""
+
+    def key(file: keys.ResultFile) -> str:
+        return keys.result(job, version, file)
+
+    storage.put_file(key("video.mp4"), result.video, content_type="video/mp4")
+    storage.put_bytes(key("poster.jpg"), result.poster, content_type="image/jpeg")
+    storage.put_bytes(key("sheet.jpg"), result.sheet, content_type="image/jpeg")
+    storage.put_json(key("provenance.json"), result.provenance.to_dict())
+    storage.put_json(key("report.json"), dict(report))
