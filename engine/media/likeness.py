@@ -1,8 +1,8 @@
 """Whether the face in a frame is still the portrait's, without a trained model of faces.
 
 The face is turned upright and scaled by its landmarks, and described by where its edges run: a histogram of oriented
-gradients (Dalal and Triggs, 2005) on a 16x16 grid, freed of what all faces have in each direction alike. Edges do not
-care for light and colour. The mouth counts little, since it speaks.
+gradients (Dalal and Triggs, 2005) on a 16x16 grid, less its mean in each direction. Edges do not care for light and
+colour. Eyes, brows and nose count; the mouth hardly does, since it speaks, and neither do hair and background.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Look = NDArray[np.float32]
     # directions of the edges in a straightened face, [_DIRECTIONS, _CELLS, _CELLS]
 
-SAME_FACE = 0.6
+SAME_FACE = 0.7
 """Likeness from which on a face counts as the portrait's."""
 
 _SIDE = 64  # pixels of the straightened face
@@ -73,9 +73,7 @@ class PortraitFace:
 
     def likeness(self, frame: Frame, landmarks: Landmarks) -> float:
         """Correlation of a face's edges with the portrait's."""
-        mine, other = self.look, _look(frame, landmarks)
-        product = float((_WEIGHT * mine * other).sum())
-        return product / float(np.sqrt((_WEIGHT * mine**2).sum() * (_WEIGHT * other**2).sum()) + 1e-9)
+        return float((self.look * _look(frame, landmarks)).sum())
 
 
 def _shrunk(frame: Frame, side: int) -> Frame:
@@ -94,7 +92,7 @@ def _scaled(face: Face, scale: float) -> Face:
 
 
 def _look(image: Frame, landmarks: Landmarks) -> Look:
-    """Cells of oriented edges, each of unit strength at most, less the mean of their direction."""
+    """Cells of oriented edges, each of unit strength at most, weighted, less the mean of their direction; length 1."""
     grey = cv2.GaussianBlur(_straightened(image, landmarks), (0, 0), 1.2)
     right, down = (cv2.Sobel(grey, cv2.CV_32F, *order) for order in ((1, 0), (0, 1)))
     direction = np.arctan2(down, right) % np.pi * (_DIRECTIONS / np.pi)
@@ -106,8 +104,9 @@ def _look(image: Frame, landmarks: Landmarks) -> Look:
         cells[number] = cv2.resize(plane, (_CELLS, _CELLS), interpolation=cv2.INTER_AREA)
     whole = np.sqrt((cells**2).sum(axis=0))
     cells /= whole + _FAINT * np.median(whole) + np.float32(1e-3)
-    look: Look = cells - cells.mean(axis=(1, 2), keepdims=True)
-    return look
+    mean = (_WEIGHT * cells).sum(axis=(1, 2), keepdims=True) / _WEIGHT.sum()
+    look: Look = np.sqrt(_WEIGHT) * (cells - mean)
+    return look / max(float(np.linalg.norm(look)), 1e-6)
 
 
 def _straightened(image: Frame, landmarks: Landmarks) -> NDArray[np.float32]:
@@ -134,9 +133,9 @@ def _straightened(image: Frame, landmarks: Landmarks) -> NDArray[np.float32]:
 
 
 def _weights() -> NDArray[np.float32]:
-    """How much each cell counts: the face without hair and background, the mouth by a fifth."""
+    """How much each cell counts: eyes and nose fully, the mouth by a fifth, what lies around not at all."""
     y, x = (np.mgrid[0:_CELLS, 0:_CELLS] + 0.5) / _CELLS
-    face = np.exp(-(((x - 0.5) / 0.45) ** 6 + ((y - 0.45) / 0.5) ** 6))
+    face = np.exp(-(((x - 0.5) / 0.33) ** 6 + ((y - 0.42) / 0.35) ** 6))
     mouth = np.exp(-(((x - 0.5) / 0.28) ** 4 + ((y - 0.82) / 0.18) ** 4))
     weight: NDArray[np.float32] = (face * (1 - 0.8 * mouth)).astype(np.float32)
     return weight

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from engine.errors import RenderError
-from engine.media.likeness import SAME_FACE, PortraitFace
+from engine.media.likeness import SAME_FACE, PortraitFace, Seen
 from engine.media.mouth import MouthMeter
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from engine.media.likeness import Seen
     from engine.renderer import Frame
     from engine.spec import ChunkSpec
 
@@ -92,6 +91,7 @@ class Meter:
         self._series: dict[str, list[Any]] = {name: [] for name in ("luma", "brightest", "step", "face_step", "mouth")}
         self._looks: list[Look] = []
         self._again: set[int] = set()
+        self._seen: Seen | None = None
         self._around: tuple[slice, slice] = (slice(None), slice(None))
         self._before: Frame | None = None
         self._mouth: MouthMeter | None = None
@@ -126,17 +126,25 @@ class Meter:
         )
 
     def _look(self, frame: Frame) -> None:
-        seen = self._face.seen_in(frame)
+        seen = self._face.seen_in(frame) or self._still_there(frame)
         if seen is None:
             self._looks.append(Look(self._frame, None, None))
         else:
             x0, y0, x1, y1 = (round(edge) for edge in seen.face.box)
             self._looks.append(Look(self._frame, round(seen.likeness, 3), (x0, y0, x1, y1)))
             self._around = _surroundings(seen, frame.shape)
+            self._seen = seen
             if self._mouth is None:
                 self._mouth = MouthMeter(frame, seen.face.landmarks)
         if self._frame not in self._again and (seen is None or seen.likeness < SAME_FACE):
             self._again = {self._frame + later for later in LOOK_AGAIN}
+
+    def _still_there(self, frame: Frame) -> Seen | None:
+        """The face where it was seen last, if it still looks like it: the detector misses a known face now and then."""
+        if self._seen is None:
+            return None
+        likeness = self._face.likeness(frame, self._seen.face.landmarks)
+        return Seen(self._seen.face, likeness) if likeness >= SAME_FACE else None
 
     def _steps(self, frame: Frame) -> tuple[float | None, float | None]:
         if self._before is None:
