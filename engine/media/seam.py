@@ -1,56 +1,224 @@
-"""The frames that two neighbouring chunks both rendered, crossfaded."""
+"""The frames that two neighbouring chunks both rendered, made one: morphed and crossfaded where they disagree."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 
 from engine.errors import RenderError
+from engine.media.align import Alignment, agreeing, brought_together, thresholds
 from engine.media.video import Encoding, SegmentFiles, VideoSink, frame_hash, read_rgb
 from engine.plan import fade_weight
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator, Mapping
     from pathlib import Path
 
     from engine.renderer import Frame
+    from engine.spec import ChunkSpec
+
+NEARBY = 75
+"""frames25 of each body, next to the seam, whose steps count as ordinary: three seconds."""
+LEAST_STEP = 0.1
+"""Levels; an ordinary step counts as no less, so that a still picture's seam is not measured against nothing."""
+_THREADS = 2
+_AHEAD = 3  # frames mixed before the encoder asks for them
 
 
-def encode_seam(before: SegmentFiles, after: SegmentFiles, out: Path, *, overlap: int, encoding: Encoding) -> list[str]:
-    """Encode the `overlap` frames between two segments to `out`; gives their hashes.
+@dataclass(frozen=True)
+class Segment:
+    """A finished chunk: where it lies in the job, its files, and its frames' `Measures.step` (empty: not measured)."""
+
+    chunk: ChunkSpec
+    files: SegmentFiles
+    steps: tuple[float | None, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeamNumbers:
+    """What a seam was like, and what became of it. Levels are of 255, means over all pixels and channels.
+
+    cut: its gen_frame. frames25: [start, stop). difference: mean absolute levels between the sides. brightness: levels
+    by which the later side is brighter, for each channel, median over the seam. flow_mean, flow_p95: pixels by which
+    the sides were moved together, mean and 95th percentile, largest of the frames. step: largest mean step from one
+    frame to the next in the joined seam, to and from it included. ordinary: median step nearby. step_ratio: step over
+    ordinary (over LEAST_STEP if that is more).
+    """
+
+    cut: int
+    frames25: tuple[int, int]
+    difference: float
+    brightness: tuple[float, float, float]
+    flow_mean: float
+    flow_p95: float
+    step: float
+    ordinary: float
+    step_ratio: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> SeamNumbers:
+        return cls(**{**data, "frames25": tuple(data["frames25"]), "brightness": tuple(data["brightness"])})
+
+
+@dataclass(frozen=True)
+class Seam:
+    """A made seam: its H.264 file, the hash of each of its frames, its numbers."""
+
+    path: Path
+    hashes: tuple[str, ...]
+    numbers: SeamNumbers
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """A frame of a seam, and the two it was made of."""
+
+    frame: Frame
+    old: Frame
+    new: Frame
+    alignment: Alignment | None
+    """None where the whole seam agrees."""
+
+
+def encode_seam(before: Segment, after: Segment, out: Path, *, encoding: Encoding) -> Seam:
+    """Make the frames between two segments of their lossless ends, and encode them to `out`.
 
     Raises RenderError for a side that does not hold the frames that its segment names.
     """
-    hashes = []
-    with VideoSink(out, (before.width, before.height), encoding.for_seam()) as sink:
-        for frame in crossfaded(before, after, overlap):
-            sink.write(frame)
-            hashes.append(frame_hash(frame))
+    size = before.files.width, before.files.height
+    hashes, tally = [], _Tally(before, after)
+    with VideoSink(out, size, encoding.for_seam()) as sink, closing(crossfaded(before, after)) as frames:
+        for mixed in frames:
+            sink.write(mixed.frame)
+            hashes.append(frame_hash(mixed.frame))
+            tally.add(mixed)
         sink.finish()
-    return hashes
+    return Seam(out, tuple(hashes), tally.numbers())
 
 
-def crossfaded(before: SegmentFiles, after: SegmentFiles, overlap: int) -> Iterator[Frame]:
-    """The seam's frames: where the sides agree, their very pixels; elsewhere a raised cosine from one to the other."""
-    leaving = before.hashes[len(before.hashes) - overlap :]
-    coming = after.hashes[:overlap]
+def crossfaded(before: Segment, after: Segment) -> Generator[Mixed]:
+    """The seam's frames: where the sides agree, their very pixels; elsewhere `mix`."""
+    overlap = after.chunk.head
+    leaving = before.files.hashes[len(before.files.hashes) - overlap :]
+    coming = after.files.hashes[:overlap]
     if leaving == coming:
-        yield from _verified(before.tail, leaving)
+        yield from (Mixed(frame, frame, frame, None) for frame in _verified(before.files.tail, leaving))
         return
-    sides = zip(_verified(before.tail, leaving), _verified(after.head, coming), strict=True)
-    for position, (old, new) in enumerate(sides):
-        yield blend(old, new, fade_weight(position, overlap))
+    sides = enumerate(zip(_verified(before.files.tail, leaving), _verified(after.files.head, coming), strict=True))
+    with _opencv_in_one_thread(), ThreadPoolExecutor(_THREADS) as pool:
+        # each frame is mixed by itself, while others are decoded and encoded
+        coming_up: deque[Future[Mixed]] = deque()
+        for position, (old, new) in sides:
+            coming_up.append(pool.submit(mix, old, new, position, overlap))
+            if len(coming_up) > _AHEAD:
+                yield coming_up.popleft().result()
+        yield from (future.result() for future in coming_up)
 
 
-def blend(old: Frame, new: Frame, weight: float) -> Frame:
-    """`new` at `weight` over `old`, rounded to nearest; equal pixels stay as they are."""
+@contextmanager
+def _opencv_in_one_thread() -> Iterator[None]:
+    """The flow was seen to differ, once in thousands of times, where OpenCV shared its search between threads."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
+
+
+def mix(old: Frame, new: Frame, position: int, overlap: int) -> Mixed:
+    """Frame `position` of `overlap` between two sides.
+
+    Both are moved to where the picture then is, on its even way from one to the other, and faded by a raised cosine; an
+    offset in colour goes evenly from one to the other as well. Sides that cannot be brought together are faded evenly,
+    for then their difference is the step. Where they agree the very pixels stay.
+    """
+    alignment = Alignment.of(old, new)
+    even = (position + 1) / (overlap + 1)
+    weight = even + alignment.share * (fade_weight(position, overlap) - even)
+    earlier, later = brought_together(old, new, alignment, even)
     # single steps of float32, so that every machine gets the same pixels
-    step = new.astype(np.float32) - old
-    step *= np.float32(weight)
-    step += old
-    blended: Frame = np.rint(step, out=step).astype(np.uint8)
-    return blended
+    later -= earlier
+    later *= np.float32(weight)
+    later += earlier
+    later += alignment.offset * np.float32(even)
+    later += thresholds(*old.shape[:2])
+    np.clip(np.floor(later, out=later), 0, 255, out=later)
+    frame = later.astype(np.uint8)
+    same = agreeing(old, new)
+    frame[same] = old[same]
+    return Mixed(frame, old, new, alignment)
+
+
+class _Tally:
+    """Gathers a seam's numbers while its frames go by."""
+
+    def __init__(self, before: Segment, after: Segment) -> None:
+        self._before = before
+        self._after = after
+        self._overlap = after.chunk.head
+        self._last: Mixed | None = None
+        self._differences: list[float] = []
+        self._offsets: list[np.ndarray[Any, Any]] = []
+        self._flows: list[tuple[float, float]] = []
+        self._steps: list[float] = []
+        self._own_steps: list[float] = []
+
+    def add(self, mixed: Mixed) -> None:
+        self._differences.append(distance(mixed.old, mixed.new))
+        if mixed.alignment is not None:
+            lengths = mixed.alignment.lengths
+            self._offsets.append(mixed.alignment.offset)
+            self._flows.append((float(lengths.mean()), float(np.percentile(lengths, 95))))
+        if self._last is None:
+            self._steps.append(self._border(self._before.steps, -self._overlap, mixed.frame, mixed.old))
+        else:
+            self._steps.append(distance(self._last.frame, mixed.frame))
+            self._own_steps += [distance(self._last.old, mixed.old), distance(self._last.new, mixed.new)]
+        self._last = mixed
+
+    def numbers(self) -> SeamNumbers:
+        if self._last is None:
+            raise RenderError(f"the seam before chunk {self._after.chunk.index} has no frames")
+        steps = [*self._steps, self._border(self._after.steps, self._overlap, self._last.frame, self._last.new)]
+        around = (*self._before.steps[-self._overlap - NEARBY :], *self._after.steps[: self._overlap + NEARBY])
+        # without measures a seam knows its own sides' steps alone
+        ordinary = float(np.median([step for step in around if step is not None] or self._own_steps))
+        start = self._after.chunk.out[0]
+        red, green, blue = np.median(self._offsets, axis=0).tolist() if self._offsets else (0.0, 0.0, 0.0)
+        return SeamNumbers(
+            cut=self._after.chunk.kept[0],
+            frames25=(start, start + self._overlap),
+            difference=round(float(np.mean(self._differences)), 3),
+            brightness=(red, green, blue),
+            flow_mean=round(max((mean for mean, _ in self._flows), default=0.0), 2),
+            flow_p95=round(max((high for _, high in self._flows), default=0.0), 2),
+            step=round(max(steps), 3),
+            ordinary=round(ordinary, 3),
+            step_ratio=round(max(steps) / max(ordinary, LEAST_STEP), 2),
+        )
+
+    def _border(self, steps: tuple[float | None, ...], place: int, joined: Frame, own: Frame) -> float:
+        """The step over a border of the seam, at most: the side's own there, and how far the seam is from that side.
+
+        The body's frame beside the border is encoded already and is not looked at.
+        """
+        own_step = steps[place] if steps else None
+        return (own_step or 0.0) + distance(joined, own)
+
+
+def distance(one: Frame, other: Frame) -> float:
+    """Mean absolute difference of all RGB values, in levels."""
+    return float(cv2.norm(one, other, cv2.NORM_L1)) / one.size
 
 
 def _verified(path: Path | None, hashes: tuple[str, ...]) -> Iterator[Frame]:

@@ -1,62 +1,73 @@
-"""Segments to one video: bodies copied packet by packet, seams crossfaded and encoded, the speech laid beside them."""
+"""Segments to one video: seams made first, from the segments' ends; then bodies and seams joined, packet by packet."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from engine.errors import RenderError
-from engine.media.mux import PacketMuxer
-from engine.media.seam import encode_seam
+from engine.media.seam import Seam, Segment, encode_seam
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
 
-    from engine.media.video import Encoding, SegmentFiles
+    from engine.media.mux import PacketMuxer
+    from engine.media.video import Encoding
     from engine.plan import Plan
-    from engine.spec import ChunkSpec
+
+__all__ = ["Segment", "join", "make_seams"]
 
 
-@dataclass(frozen=True)
-class Segment:
-    """A finished chunk: where it lies in the job, and its files."""
-
-    chunk: ChunkSpec
-    files: SegmentFiles
-
-
-def stitch(
-    segments: Iterable[Segment],
-    *,
-    plan: Plan,
-    speech: Path,
-    out: Path,
-    encoding: Encoding,
-    metadata: Mapping[str, str] | None = None,
-    on_progress: Callable[[float], None] = lambda _: None,
-) -> tuple[str, ...]:
-    """Join a job's segments and its speech.m4a into the mp4 `out`; gives the hash of each of its frames.
+def make_seams(segments: Iterable[Segment], *, plan: Plan, directory: Path, encoding: Encoding) -> Iterator[Seam]:
+    """Make every seam of a job, in order, as a small file in `directory`; of the segments only head and tail are read.
 
     Segments are taken one at a time, in the plan's order; while one is asked for, only the one before is still needed.
-    Raises RenderError for a segment that is missing, damaged, not of this plan or not of one size and encoding.
+    Raises RenderError for a segment that is missing, damaged, not of this plan or not of one size.
     """
-    hashes: list[str] = []
     before: Segment | None = None
-    with PacketMuxer(out, speech, metadata or {}) as muxer, TemporaryDirectory(dir=out.parent) as scratch:
-        for segment in _in_order(segments, plan):
-            if before is not None:
-                seam, overlap = Path(scratch) / "seam.mp4", segment.chunk.head
-                hashes += encode_seam(before.files, segment.files, seam, overlap=overlap, encoding=encoding)
-                muxer.append(seam, overlap)
-            start, stop = segment.chunk.body
-            muxer.append(segment.files.body, stop - start)
-            hashes += segment.files.hashes[segment.chunk.head : segment.chunk.frames25 - segment.chunk.tail]
-            on_progress(muxer.frames / plan.frames25)
-            before = segment
-        muxer.finish()
+    for segment in _in_order(segments, plan):
+        if before is not None:
+            out = directory / f"seam-{segment.chunk.index}.mp4"
+            yield encode_seam(before, segment, out, encoding=encoding)
+        before = segment
+
+
+def join(
+    segments: Iterable[Segment],
+    seams: Sequence[Seam],
+    *,
+    plan: Plan,
+    muxer: PacketMuxer,
+    on_progress: Callable[[float], None] = lambda _: None,
+) -> tuple[str, ...]:
+    """Write a job's bodies and made seams to `muxer`, and finish it; gives the hash of each of the job's frames.
+
+    Segments are taken one at a time, in the plan's order; of each only the body is read, and only until the next one is
+    asked for. Raises RenderError for parts that are missing, damaged, not of this plan or not of one encoding.
+    """
+    if len(seams) != len(plan.chunks) - 1:
+        raise RenderError(f"{len(seams)} seams were made, the plan has {len(plan.chunks) - 1}")
+    hashes: list[str] = []
+    for segment, seam in zip(_in_order(segments, plan), (None, *seams), strict=True):
+        if seam is not None:
+            _append_seam(muxer, seam, segment)
+            hashes += seam.hashes
+        start, stop = segment.chunk.body
+        muxer.append(segment.files.body, stop - start)
+        hashes += segment.files.hashes[segment.chunk.head : segment.chunk.frames25 - segment.chunk.tail]
+        on_progress(muxer.frames / plan.frames25)
+    muxer.finish()
     return tuple(hashes)
+
+
+def _append_seam(muxer: PacketMuxer, seam: Seam, segment: Segment) -> None:
+    start = segment.chunk.out[0]
+    wanted = start, start + segment.chunk.head
+    if seam.numbers.frames25 != wanted:
+        raise RenderError(
+            f"the seam given before chunk {segment.chunk.index} has frames {seam.numbers.frames25}, wanted {wanted}"
+        )
+    muxer.append(seam.path, segment.chunk.head)
 
 
 def _in_order(segments: Iterable[Segment], plan: Plan) -> Iterator[Segment]:

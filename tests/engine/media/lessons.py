@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import av
@@ -12,13 +14,13 @@ import cv2
 import numpy as np
 
 from engine.media.audio import SpeechInfo, decode_speech
-from engine.media.stitch import Segment, stitch
+from engine.media.mux import PacketMuxer
+from engine.media.stitch import Segment, join, make_seams
 from engine.media.video import Encoding, SegmentWriter
 from engine.plan import Geometry, Plan, plan_chunks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -135,6 +137,23 @@ def write_segments(
     return segments
 
 
+def stitch(
+    segments: Iterable[Segment],
+    *,
+    plan: Plan,
+    speech: Path,
+    out: Path,
+    encoding: Encoding = ENCODING,
+    metadata: Mapping[str, str] | None = None,
+    on_progress: Callable[[float], None] = lambda _: None,
+) -> tuple[str, ...]:
+    """All seams made, then all joined, as the stitching worker does it; gives the hash of each frame."""
+    segments = list(segments)
+    with TemporaryDirectory() as scratch, PacketMuxer(out, speech, metadata or {}) as muxer:
+        seams = list(make_seams(segments, plan=plan, directory=Path(scratch), encoding=encoding))
+        return join(segments, seams, plan=plan, muxer=muxer, on_progress=on_progress)
+
+
 def make_lesson(
     directory: Path,
     *,
@@ -151,5 +170,5 @@ def make_lesson(
     plan = plan_chunks(info.frames25, chunk_seconds=chunk_seconds, geometry=geometry or Geometry())
     segments = write_segments(directory, plan, picture or (lambda _, frame25: picture_of(frame25)))
     out = directory / "video.mp4"
-    hashes = stitch(iter(segments), plan=plan, speech=speech, out=out, encoding=ENCODING)
+    hashes = stitch(segments, plan=plan, speech=speech, out=out, encoding=ENCODING)
     return Lesson(source, speech, info, plan, segments, out, hashes)

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 import pytest
-from lessons import SIDE, Lesson, picture_of, write_segments
+from lessons import SIDE, Lesson, picture_of, stitch, write_segments
 
 from engine.media.contract import check_contract
-from engine.media.stitch import stitch
 from engine.media.video import Encoding, VideoSink, read_rgb
 from engine.spec import QUALITIES
 

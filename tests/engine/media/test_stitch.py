@@ -17,16 +17,17 @@ from lessons import (
     lag_seconds,
     make_lesson,
     picture_of,
+    stitch,
     write_segments,
 )
 
 from engine.errors import RenderError
 from engine.media.boxes import top_level_boxes
 from engine.media.contract import check_contract
-from engine.media.seam import crossfaded
-from engine.media.stitch import Segment, stitch
+from engine.media.mux import PacketMuxer
+from engine.media.stitch import Segment, join, make_seams
 from engine.media.video import Encoding, frame_hash, read_rgb
-from engine.plan import Geometry, fade_weight, plan_chunks
+from engine.plan import Geometry, plan_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,52 +123,40 @@ def test_one_three_and_ten_chunks_give_one_video(tmp_path: Path) -> None:
         assert seams.mean() >= rest.mean() - 1
 
 
-def test_sides_that_disagree_are_crossfaded_by_the_plan_s_weights(tmp_path: Path) -> None:
-    def flat(index: int, frame25: int) -> NDArray[np.uint8]:
-        return np.full((SIDE, SIDE, 3), (40, 90, 50) if index == 0 else (240, 30, 50), np.uint8)
+def test_seams_are_made_of_the_ends_and_joined_to_the_bodies_of_two_segments_at_a_time(
+    lesson: Lesson, tmp_path: Path
+) -> None:
+    segments = write_segments(tmp_path / "work", lesson.plan, lambda _, frame25: picture_of(frame25))
 
-    made = make_lesson(tmp_path, samples=2 * RATE, chunk_seconds=1, picture=flat, geometry=Geometry(fade=4))
-    (start, stop) = made.seams[0]
-    frames = list(read_rgb(made.out))
-    for position, frame25 in enumerate(range(start, stop)):
-        weight = fade_weight(position, stop - start)
-        blended = np.rint(np.array([40, 90, 50]) * (1 - weight) + np.array([240, 30, 50]) * weight)
-        assert made.hashes[frame25] == frame_hash(np.full((SIDE, SIDE, 3), blended, np.uint8))
-        # read back from the pixels: red goes from 40 to 240
-        assert (frames[frame25][..., 0].mean() - 40) / 200 == pytest.approx(weight, abs=0.02)
-    assert frames[start - 1][..., 0].mean() == pytest.approx(40, abs=2)
-    assert frames[stop][..., 0].mean() == pytest.approx(240, abs=2)
-
-
-def test_pixels_on_which_the_sides_agree_stay_as_they_were_rendered(tmp_path: Path) -> None:
-    def half_agreeing(index: int, frame25: int) -> NDArray[np.uint8]:
-        frame = picture_of(frame25)
-        frame[: SIDE // 2] = 200 * index
-        return frame
-
-    plan = plan_chunks(100, chunk_seconds=2, geometry=Geometry())
-    first, second = write_segments(tmp_path, plan, half_agreeing)
-    overlap = first.chunk.tail
-    seam = list(crossfaded(first.files, second.files, overlap))
-    for frame25, frame in zip(range(second.chunk.out[0], first.chunk.out[1]), seam, strict=True):
-        assert np.array_equal(frame[SIDE // 2 :], picture_of(frame25)[SIDE // 2 :])
-    assert 80 < seam[overlap // 2][0, 0, 0] < 120
-
-
-def test_only_two_segments_are_alive_at_a_time(lesson: Lesson, tmp_path: Path) -> None:
-    moved = write_segments(tmp_path / "work", lesson.plan, lambda _, frame25: picture_of(frame25))
-
-    def downloaded() -> Iterator[Segment]:
-        for index, segment in enumerate(moved):
-            if index >= 2:
-                for path in moved[index - 2].files.body.parent.iterdir():
+    def deleting(which: str, kept: int) -> Iterator[Segment]:
+        for index, segment in enumerate(segments):
+            if index >= kept:
+                for path in segments[index - kept].files.body.parent.glob(which):
                     path.unlink()
             yield segment
 
+    bodies = [segment.files.body.rename(tmp_path / f"{segment.chunk.index}.mp4") for segment in segments]
+    seams = list(make_seams(deleting("*.mkv", 2), plan=lesson.plan, directory=tmp_path, encoding=ENCODING))
+    for segment, body in zip(segments, bodies, strict=True):
+        body.rename(segment.files.body)
     out = tmp_path / "video.mp4"
-    hashes = stitch(downloaded(), plan=lesson.plan, speech=lesson.speech, out=out, encoding=ENCODING)
+    with PacketMuxer(out, lesson.speech, {}) as muxer:
+        hashes = join(deleting("body.mp4", 1), seams, plan=lesson.plan, muxer=muxer)
     assert hashes == lesson.hashes
     assert out.read_bytes() == lesson.out.read_bytes()
+
+
+def test_seams_of_other_places_and_too_few_of_them_are_refused(lesson: Lesson, tmp_path: Path) -> None:
+    seams = list(make_seams(lesson.segments, plan=lesson.plan, directory=tmp_path, encoding=ENCODING))
+    for given, words in (
+        (seams[:1], "1 seams were made, the plan has 2"),
+        (seams[::-1], r"the seam given before chunk 1"),
+    ):
+        with (
+            PacketMuxer(tmp_path / "video.mp4", lesson.speech, {}) as muxer,
+            pytest.raises(RenderError, match=words),
+        ):
+            join(lesson.segments, given, plan=lesson.plan, muxer=muxer)
 
 
 def test_progress_rises_to_one(lesson: Lesson, tmp_path: Path) -> None:
