@@ -10,7 +10,7 @@ import numpy as np
 
 from engine.media.reader import read_rgb
 from farm.storage import keys
-from tests.conftest import PORTRAIT
+from tests.conftest import PORTRAIT, wait_until
 from tests.workers.conftest import tone
 
 if TYPE_CHECKING:
@@ -79,3 +79,29 @@ def test_a_fault_in_a_seam_is_drawn_anew_on_both_sides_alike(run_farm: Callable[
     )
     whole.wait(60)
     assert whole.report()["frame_hashes"] == job.report()["frame_hashes"], "as one piece of that seed"
+
+
+def test_redis_emptied_while_a_redo_renders_costs_that_chunk_alone(
+    run_farm: Callable[..., Farm], tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    farm = run_farm(slots=2, renderers=("gated=tests.renderers:Gated",), environment={"FARM_TEST_GATE": str(gate)})
+    job = farm.submit(PORTRAIT, tone(tmp_path / "s.wav", 12), renderer="gated", chunk_seconds=4)
+    first = job.wait(60)
+    gate.unlink()
+    (made,) = job.redo(chunks=[1])
+    wait_until(lambda: any(slot.job == job.id for slot in farm.slots()), what="a slot at work")
+
+    farm.books.client.flushall()
+    assert farm.recover().back == {"queued": 1}
+    view = job.view()
+    assert (view.current, view.digest) == (1, first.digest), "the result before can be fetched all the time"
+    assert [str(chunk.state) for chunk in view.chunks][::2] == ["done", "done"]
+    gate.touch()
+
+    last = job.wait(60)
+    assert len(last.versions) == 2
+    made_now = segments(farm, job)
+    assert (made_now[0], made_now[2]) == (1, 1), "what was finished is not rendered again"
+    assert job.report()["segments"][1]["redraw"] == asdict(made.redraw)
