@@ -11,6 +11,7 @@ import numpy as np
 
 from engine.errors import PortraitError
 from engine.plan import Geometry
+from engine.preview.renderer import PreviewRenderer
 from engine.renderer import Inputs, OnProgress, Renderer
 
 if TYPE_CHECKING:
@@ -100,3 +101,23 @@ class Refusing(Stripes):
 
     def prepare(self, inputs: Inputs) -> Any:
         raise PortraitError("no face found, wanted one")
+
+
+class Blackout(PreviewRenderer):
+    """Shows nothing for half a second in the second chunk, until that is drawn anew."""
+
+    def render(self, chunk: ChunkSpec, features: Any, on_progress: OnProgress) -> Iterator[Frame]:
+        start = chunk.body[0]
+        dark = range(start + 20, start + 33) if self.is_dark(chunk) else range(0)
+        for number, frame in enumerate(super().render(chunk, features, on_progress), start=chunk.out[0]):
+            yield np.zeros_like(frame) if number in dark else frame
+
+    def is_dark(self, chunk: ChunkSpec) -> bool:
+        return chunk.index == 1 and chunk.redraw is None
+
+
+class LastingBlackout(Blackout):
+    """The same, however often it is drawn anew."""
+
+    def is_dark(self, chunk: ChunkSpec) -> bool:
+        return chunk.index == 1

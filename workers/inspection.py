@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import deque
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from engine.media.acceptance import problems_of, seam_problem
+from engine.media.acceptance import movement, problems_of, seam_problem
 from engine.media.lipsync import LagEstimator, Sync
 from engine.media.mouth import rested
 from engine.timecode import timecode
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from engine.media.acceptance import Problem
+    from engine.media.measures import Measures
     from engine.media.seam import SeamNumbers
     from engine.renderer import SpeechReader
     from workers.segments import Accepted
@@ -35,12 +37,14 @@ class Inspection:
         self._chunks: dict[int, list[Problem]] = {}
         self._seams: dict[int, Problem] = {}
         self._cuts = 0
+        self._sides: deque[Measures] = deque(maxlen=2)
 
     def look_at(self, accepted: Accepted) -> None:
         """Take the next chunk's measures."""
         chunk, measures = accepted.segment.chunk, accepted.measures
         self.size = accepted.size
         self.accepted.append(accepted.shown())
+        self._sides.append(measures)
         self._lag.add(measures.start, measures.mouth)
         # what two chunks share is taken from the later one
         del self.mouth[chunk.out[0] :]
@@ -51,9 +55,9 @@ class Inspection:
             self._chunks[chunk.index] = problems
 
     def look_at_seam(self, numbers: SeamNumbers) -> None:
-        """Take the next seam's numbers."""
-        start, stop = numbers.frames25
-        problem = seam_problem(numbers.step_ratio, start=start, stop=stop)
+        """Take the next seam's numbers, once both of its sides were looked at."""
+        moved = max(movement(side, numbers.frames25) for side in self._sides)
+        problem = seam_problem(numbers, moved=moved)
         if problem is not None:
             self._seams[self._cuts] = problem
         self._cuts += 1
