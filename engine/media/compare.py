@@ -75,7 +75,7 @@ def _joined(left: Side, right: Side, frames: range) -> Iterator[Frame]:
 
 def _labelled(frame: Frame, label: str) -> Frame:
     """The frame under a dark strip with its label."""
-    strip = max(24, frame.shape[0] // 32 * 2)
+    strip = max(24, min(frame.shape[:2]) // 32 * 2)
     bar = np.full((strip, frame.shape[1], 3), 24, np.uint8)
     pixels = strip / 40  # of Hershey's letters, whose capitals are 21 high
     cv2.putText(bar, label, (strip // 3, round(strip * 0.7)), cv2.FONT_HERSHEY_SIMPLEX, pixels, _INK, 1, cv2.LINE_AA)
