@@ -1,0 +1,98 @@
+"""Every output form at once, through the whole farm: the same pixels however the lesson is cut."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from engine.media.audio import inspect_speech
+from engine.media.contract import check_contract
+from engine.media.provenance import read_provenance
+from engine.media.reader import read_rgb
+from engine.media.subtitles import read_srt
+from farm import InputRefusedError
+from farm.verify import verify
+from tests.conftest import PORTRAIT, ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from farm import Farm
+
+GREETING = ROOT / "samples" / "greeting.opus"
+SRT = "1\n00:00:00,500 --> 00:00:02,000\nGood morning.\n\n2\n00:00:02,500 --> 00:00:04,000\nLet us <i>begin</i>.\n"
+EVERYTHING = {
+    "framing": "face",
+    "paste_back": True,
+    "size": "640x360",
+    "fit": "crop",
+    "quality": "draft",
+    "smoothing": 0.3,
+    "mark": True,
+    "consent": "folder 7, page 3",
+    "min_resolution": 256,
+}
+
+
+def test_one_chunk_and_three_are_one_video_in_any_form(run_farm: Callable[..., Farm], tmp_path: Path) -> None:
+    farm = run_farm(slots=2)
+    (srt := tmp_path / "greeting.srt").write_text(SRT)
+    jobs = [
+        farm.submit(PORTRAIT, GREETING, chunk_seconds=seconds, subtitles=srt, token=f"{seconds}", **EVERYTHING)
+        for seconds in (60, 2)
+    ]
+    views = [job.wait(120) for job in jobs]
+    assert [len(view.chunks) for view in views] == [1, 3]
+    assert len({view.digest for view in views}) == 1
+
+    video, report = jobs[1].fetch(tmp_path / "video.mp4"), jobs[1].report()
+    speech = inspect_speech(GREETING)
+    check_contract(
+        video,
+        frames25=speech.frames25,
+        size=(640, 360),
+        speech=speech,
+        seams=[tuple(seam["frames25"]) for seam in report["seams"]],
+        offset=report["sync"]["offset_s"],
+        cues=read_srt(srt),
+    )
+    assert next(read_rgb(video)).shape == (360, 640, 3)
+    found = read_provenance(video)
+    assert (found.job, found.consent) == (jobs[1].id, "folder 7, page 3")
+    assert verify(video, portrait=PORTRAIT, speech=GREETING).right
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"paste_back": True}, "paste_back was asked for with framing 'full', wanted framing 'face'"),
+        ({"size": "721x400"}, "size is '721x400', wanted source, 720p, 1080p, or WxH of even sides"),
+        ({"smoothing": 1.5}, "smoothing is 1.5, wanted 0 to 1"),
+        ({"quality": "best"}, "quality is 'best', wanted one of draft, standard, master"),
+        ({"mark": 1}, "mark is 1, wanted true or false"),
+        ({"consent": "a\nb"}, "consent is 'a\\nb', wanted 1 to 200 printable characters"),
+    ],
+)
+def test_a_form_that_cannot_be_is_refused_before_anything_is_queued(
+    settings: object, asked: dict[str, object], words: str
+) -> None:
+    from farm import Farm
+
+    with Farm(settings) as farm:  # type: ignore[arg-type]
+        with pytest.raises(InputRefusedError) as refusal:
+            farm.submit(PORTRAIT, GREETING, **asked)  # type: ignore[arg-type]
+        assert words in "\n".join(refusal.value.problems)
+        assert farm.jobs() == []
+
+
+def test_subtitles_of_another_lesson_are_refused_with_their_line(settings: object, tmp_path: Path) -> None:
+    from farm import Farm
+
+    (late := tmp_path / "late.srt").write_text("1\n00:10:00,000 --> 00:10:01,000\nToo late.\n")
+    with Farm(settings) as farm:  # type: ignore[arg-type]
+        for given, words in ((late, "line 2"), (tmp_path / "none.srt", "none.srt cannot be read")):
+            with pytest.raises(InputRefusedError) as refusal:
+                farm.submit(PORTRAIT, GREETING, subtitles=given)
+            assert words in "\n".join(refusal.value.problems)
