@@ -174,17 +174,20 @@ class _Tally:
         self._own_steps: list[float] = []
 
     def add(self, mixed: Mixed) -> None:
+        last, self._last = self._last, mixed
+        step = self._border(self._before.steps, -self._overlap, mixed.frame, mixed.old)
+        if last is not None:
+            step = distance(last.frame, mixed.frame)
+        self._steps.append(step)
+        if mixed.alignment is None:
+            self._own_steps += [] if last is None else [step]
+            return
+        lengths = mixed.alignment.lengths
         self._differences.append(distance(mixed.old, mixed.new))
-        if mixed.alignment is not None:
-            lengths = mixed.alignment.lengths
-            self._offsets.append(mixed.alignment.offset)
-            self._flows.append((float(lengths.mean()), float(np.percentile(lengths, 95))))
-        if self._last is None:
-            self._steps.append(self._border(self._before.steps, -self._overlap, mixed.frame, mixed.old))
-        else:
-            self._steps.append(distance(self._last.frame, mixed.frame))
-            self._own_steps += [distance(self._last.old, mixed.old), distance(self._last.new, mixed.new)]
-        self._last = mixed
+        self._offsets.append(mixed.alignment.offset)
+        self._flows.append((float(lengths.mean()), float(np.percentile(lengths, 95))))
+        if last is not None:
+            self._own_steps += [distance(last.old, mixed.old), distance(last.new, mixed.new)]
 
     def numbers(self) -> SeamNumbers:
         if self._last is None:
@@ -198,7 +201,7 @@ class _Tally:
         return SeamNumbers(
             cut=self._after.chunk.kept[0],
             frames25=(start, start + self._overlap),
-            difference=round(float(np.mean(self._differences)), 3),
+            difference=round(float(np.mean(self._differences or 0.0)), 3),
             brightness=(red, green, blue),
             flow_mean=round(max((mean for mean, _ in self._flows), default=0.0), 2),
             flow_p95=round(max((high for _, high in self._flows), default=0.0), 2),
