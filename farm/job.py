@@ -75,11 +75,19 @@ class Job:
             time.sleep(LOOK_SECONDS)
 
     def fetch(
-        self, path: Path | str, *, version: int | None = None, on_progress: Callable[[float], None] | None = None
+        self,
+        path: Path | str,
+        *,
+        version: int | None = None,
+        what: keys.ResultFile = "video.mp4",
+        on_progress: Callable[[float], None] | None = None,
     ) -> Path:
-        """Download a result to `path`: the current one, or that version. Raises NotAllowedError while there is none."""
+        """Download a result to `path`: the current one, or that version; `what`: which of its files.
+
+        Raises NotAllowedError while there is none.
+        """
         target = Path(path)
-        self._farm.storage.get_file(self._result(version), target, on_progress=on_progress)
+        self._farm.storage.get_file(self._beside(what, version), target, on_progress=on_progress)
         return target
 
     def result_url(self, expires_s: int = 3600) -> str:
@@ -88,9 +96,11 @@ class Job:
 
     def report(self, version: int | None = None) -> dict[str, Any]:
         """report.json of the current result, or that version's: settings, accepted segments, frame hashes."""
-        key = self._result(version).rpartition("/")[0] + "/report.json"
-        found: dict[str, Any] = self._farm.storage.get_json(key)
+        found: dict[str, Any] = self._farm.storage.get_json(self._beside("report.json", version))
         return found
+
+    def _beside(self, what: keys.ResultFile, version: int | None) -> str:
+        return f"{self._result(version).rpartition('/')[0]}/{what}"
 
     def _result(self, version: int | None = None) -> str:
         if version is not None:

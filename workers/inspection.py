@@ -62,6 +62,11 @@ class Inspection:
             self._seams[self._cuts] = problem
         self._cuts += 1
 
+    @property
+    def refused_seams(self) -> frozenset[int]:
+        """Cuts, counted from 0, whose seam is seen."""
+        return frozenset(self._seams)
+
     def wanted(self, may: Collection[int]) -> Wanted | None:
         """What is to be rendered again, as far as chunks `may` be; None where nothing is."""
         why = {chunk: _sentences(problems) for chunk, problems in self._chunks.items() if chunk in may}

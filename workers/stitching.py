@@ -180,7 +180,10 @@ class _Stitch:
             "width": width,
             "height": height,
             "segments": inspection.accepted,
-            "seams": [seam.numbers.to_dict() for seam in seams],
+            "seams": [
+                {**seam.numbers.to_dict(), "accepted": cut not in inspection.refused_seams}
+                for cut, seam in enumerate(seams)
+            ],
             "sync": asdict(result.sync) if result.sync else None,
             "needs_review": inspection.findings() if request.output.check else [],
             "frame_hashes": result.hashes,

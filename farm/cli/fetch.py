@@ -13,6 +13,7 @@ from farm.errors import NotAllowedError, NotFoundError
 
 if TYPE_CHECKING:
     from farm import Job
+    from farm.storage.keys import ResultFile
 
 
 def writable(path: Path) -> Path:
@@ -27,13 +28,13 @@ def writable(path: Path) -> Path:
     return path
 
 
-def download(job: Job, path: Path, *, version: int | None = None, quiet: bool) -> None:
-    """Write a job's video to `path`, the current version or that one, with a bar on stderr where somebody watches."""
+def download(job: Job, path: Path, *, version: int | None = None, what: ResultFile = "video.mp4", quiet: bool) -> None:
+    """Write a file of a job's result, the current one or that version, to `path`, with a bar where somebody watches."""
     screen = console(stderr=True)
     if quiet or not screen.is_terminal:
-        job.fetch(path, version=version)
+        job.fetch(path, version=version, what=what)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
     with Progress(*columns, console=screen, transient=True) as progress:
         task = progress.add_task(f"fetching {path.name}", total=1.0)
-        job.fetch(path, version=version, on_progress=lambda share: progress.update(task, completed=share))
+        job.fetch(path, version=version, what=what, on_progress=lambda share: progress.update(task, completed=share))

@@ -11,14 +11,24 @@ import typer
 from farm.cli import redo, versions
 from farm.cli.fetch import download, writable
 from farm.cli.follow import follow, wait_silently
-from farm.cli.options import A_JOB, PRIORITY_WORDS, Dir, JobId, Json, examples
+from farm.cli.options import A_JOB, PRIORITY_WORDS, Dir, JobId, Json, completes, examples
 from farm.cli.screen import console, note, say, say_json
+from farm.cli.seamchart import SeamChart
 from farm.cli.show import JobCard, event_table, headline, job_table
+from farm.errors import InputRefusedError
 from farm.jobs.model import JobState
 
 if TYPE_CHECKING:
     from farm import Job
+    from farm.storage.keys import ResultFile
 
+PARTS: dict[str, ResultFile] = {
+    "video": "video.mp4",
+    "poster": "poster.jpg",
+    "sheet": "sheet.jpg",
+    "report": "report.json",
+    "provenance": "provenance.json",
+}
 Priority = Annotated[int, typer.Argument(metavar="PRIORITY", show_default=False, help=f"{PRIORITY_WORDS}.")]
 
 app = typer.Typer(name="job", no_args_is_help=True, help="Look at jobs, steer them, fetch what they made.")
@@ -57,12 +67,16 @@ def list_jobs(
         f"farm job show {A_JOB}",
         f"farm job show {A_JOB} --follow",
         f"farm job show {A_JOB} --follow --json | jq .percent",
+        f"farm job show {A_JOB} --seams",
     )
 )
 def show(
     job_id: JobId,
     stay: Annotated[
         bool, typer.Option("--follow", metavar="", help="Stay until the job ends; exit codes as of `farm job wait`.")
+    ] = False,
+    seams: Annotated[
+        bool, typer.Option("--seams", metavar="", help="Draw the seams of its result: how far each stands out.")
     ] = False,
     as_json: Json = False,
     folder: Dir = None,
@@ -72,7 +86,9 @@ def show(
 
     with Farm.from_settings(dir=folder) as farm:
         job = farm.job(job_id)
-        if stay:
+        if seams:
+            _show_seams(job, as_json)
+        elif stay:
             follow(job, as_json=as_json, folder=folder)
         else:
             _show(job, as_json)
@@ -139,16 +155,23 @@ def logs(
         f"farm job fetch {A_JOB}",
         f"farm job fetch {A_JOB} --output lesson.mp4",
         f"farm job fetch {A_JOB} --version 1",
+        f"farm job fetch {A_JOB} --what poster --output lesson.jpg",
     )
 )
 def fetch(
     job_id: JobId,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output", "-o", metavar="FILE", show_default=False, help="Where to write the video. Default: JOB.mp4"
-        ),
+        typer.Option("--output", "-o", metavar="FILE", show_default=False, help="Where to write it. Default: JOB.mp4"),
     ] = None,
+    what: Annotated[
+        str,
+        typer.Option(
+            metavar="|".join(PARTS),
+            autocompletion=completes(PARTS),
+            help="Which part of the result; sheet: pictures with their times.",
+        ),
+    ] = "video",
     version: Annotated[
         int | None,
         typer.Option(metavar="N", show_default=False, help="This version of it. Default: the current one."),
@@ -156,13 +179,16 @@ def fetch(
     as_json: Json = False,
     folder: Dir = None,
 ) -> None:
-    """Download a job's video."""
+    """Download a job's video, or what comes with it."""
     from farm import Farm
 
-    path = writable(output or Path(f"{job_id}.mp4"))
+    if what not in PARTS:
+        raise InputRefusedError([f"--what is {what!r}, wanted one of {', '.join(PARTS)}"])
+    part = PARTS[what]
+    path = writable(output or Path(f"{job_id}{Path(part).suffix}"))
     with Farm.from_settings(dir=folder) as farm:
         job = farm.job(job_id)
-        download(job, path, version=version, quiet=as_json)
+        download(job, path, version=version, what=part, quiet=as_json)
         view = job.view()
     if as_json:
         say_json({**view.to_dict(), "output": str(path)})
@@ -202,6 +228,14 @@ def priority(job_id: JobId, to: Priority, as_json: Json = False, folder: Dir = N
 
 for more in (redo, versions):
     more.register(app)
+
+
+def _show_seams(job: Job, as_json: bool) -> None:
+    found = job.report()["seams"]
+    if as_json:
+        say_json(found)
+        return
+    console().print(SeamChart(found, frozenset(seam["cut"] for seam in found if not seam["accepted"])))
 
 
 def _show(job: Job, as_json: bool) -> None:

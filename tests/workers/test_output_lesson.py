@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
+from PIL import Image
 
 from engine.media.audio import inspect_speech
 from engine.media.contract import check_contract
@@ -62,6 +64,12 @@ def test_one_chunk_and_three_are_one_video_in_any_form(run_farm: Callable[..., F
     found = read_provenance(video)
     assert (found.job, found.consent) == (jobs[1].id, "folder 7, page 3")
     assert verify(video, portrait=PORTRAIT, speech=GREETING).right
+
+    for part in ("poster.jpg", "sheet.jpg"):
+        with Image.open(jobs[1].fetch(tmp_path / part, what=part)) as picture:
+            assert picture.format == "JPEG"
+    beside = jobs[1].fetch(tmp_path / "provenance.json", what="provenance.json")
+    assert json.loads(beside.read_text()) == found.to_dict()
 
 
 @pytest.mark.parametrize(
