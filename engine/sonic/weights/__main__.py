@@ -73,6 +73,7 @@ def check_verb(options: argparse.Namespace, out: Callable[[str], None] | None = 
 def reach_verb(options: argparse.Namespace) -> int:
     """Check the files, then measure how much of a span's end must be thrown away."""
     folder = _existing(options.folder)
+    portrait, speech = _sample(options.portrait, PORTRAIT), _sample(options.speech, SPEECH)
     if check_verb(argparse.Namespace(folder=folder, json=False), out=_note):
         raise InputError(f"{folder} cannot be measured before its files are right")
     os.environ["FARM_WEIGHTS"] = str(folder)  # where the renderer looks for them
@@ -80,7 +81,7 @@ def reach_verb(options: argparse.Namespace) -> int:
 
     started = time.monotonic()
     spec = RenderSpec(renderer="sonic", steps=options.steps, min_resolution=options.min_resolution)
-    reach = measure_reach(_sample(options.portrait, PORTRAIT), _sample(options.speech, SPEECH), spec, _progress())
+    reach = measure_reach(portrait, speech, spec, _progress())
     seconds = time.monotonic() - started
     if options.json:
         _say(json.dumps(reach.to_dict() | {"steps": options.steps, "seconds": round(seconds, 1)}))
