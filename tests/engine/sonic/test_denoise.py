@@ -52,9 +52,9 @@ def test_the_loop_gives_the_references_latents_another_way(changes: dict[str, ob
 def test_nothing_of_a_render_stays_on_the_models() -> None:
     case = golden_case("pipeline_b")
     before = {key: value.clone() for key, value in case.unet.state_dict().items()}
-    first = latents_of(case)
-    latents_of(case, steps=2, motion_scale=0.5, memory="lean")
-    assert torch.equal(latents_of(case), first)
+    first = latents_of(case, steps=1)
+    latents_of(case, steps=1, motion_scale=0.5, memory="lean")
+    assert torch.equal(latents_of(case, steps=1), first)
     assert all(torch.equal(value, before[key]) for key, value in case.unet.state_dict().items())
 
 
@@ -130,12 +130,12 @@ def test_every_frame_of_a_span_is_denoised_and_windows_lie_as_in_one_piece(
     assert len(found) <= -(-(stop - first) // config.window) + 2
 
 
-FRAMES, SIDE = 69, 8  # latents of 8x8
+FRAMES, SIDE = 45, 8  # latents of 8x8
 
 
 @cache
 def lesson() -> Conditioning:
-    """A job of 69 gen_frames, no multiple of the window of 8, at 64x64 pixels."""
+    """A job of 45 gen_frames, no multiple of the window of 8, at 64x64 pixels."""
     drawn = partial(torch.randn, generator=torch.Generator().manual_seed(1))
     mask = torch.zeros(1, 1, 8 * SIDE, 8 * SIDE)
     mask[..., 16:48, 16:48] = 1
@@ -167,7 +167,7 @@ def rendered(span: tuple[int, int], *, seed: int = 5, phase: int = 0) -> Tensor:
         two_levels(),
         golden_case("pipeline_a").scheduler,
         part,
-        config=SonicConfig(steps=6, window=8, shift=3, memory="fast"),
+        config=SonicConfig(steps=4, window=8, shift=3, memory="fast"),
         span=(span[0] + phase, span[1] + phase),
         noise=noise_for(seed, frames, (4, SIDE, SIDE)),
         on_step=lambda share: None,
@@ -184,7 +184,7 @@ def test_chunks_come_out_as_one_piece_would() -> None:
         own = latents[kept[0] - span[0] : kept[1] - span[0]]
         return (own - one_piece[kept[0] : kept[1]]).abs().mean((1, 2, 3)) / neighbours
 
-    plan = plan_chunks(2 * FRAMES - 1, chunk_seconds=2.8, geometry=Geometry(reach=8, window=8, fade=2))
+    plan = plan_chunks(2 * FRAMES - 1, chunk_seconds=1.7, geometry=Geometry(reach=8, window=8, fade=2))
     assert len(plan.chunks) == 2
     found = []
     for chunk in plan.chunks:

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from bench.sonic_memory import full_size, unet
 from engine.sonic.config import SonicConfig
 from engine.sonic.context import Conditioning, Contexts
 from engine.sonic.denoise import predict
-from engine.sonic.unet import SonicUNet
 
 TERA = 1e12
 MOST_TERA = 95.3
@@ -32,13 +32,13 @@ def test_a_window_step_costs_no_more_than_promised() -> None:
         motion_buckets=empty(FRAMES, 2),
     )
     with torch.device("meta"), torch.inference_mode():
-        unet = SonicUNet().to("meta").eval()
+        network = full_size(unet, torch.float32)
         with FlopCounterMode(display=False) as once:
-            contexts = Contexts(unet, given, config)
+            contexts = Contexts(network, given, config)
         steps = []
         for _ in range(2):  # the second finds the audio's keys and values in the cache
             with FlopCounterMode(display=False) as counted:
-                predict(unet, empty(FRAMES, 4, 64, 64), empty(1)[0], contexts, frames=range(FRAMES), memory="fast")
+                predict(network, empty(FRAMES, 4, 64, 64), empty(1)[0], contexts, frames=range(FRAMES), memory="fast")
             steps.append(counted.get_total_flops())
     shared = once.get_total_flops() + steps[0] - steps[1]
     total = (steps[1] + shared / config.steps) / TERA

@@ -15,7 +15,6 @@ from engine.plan import Geometry, gen_frames_of, plan_chunks
 from engine.renderer import Inputs
 from engine.sonic.memory import smaller_when_full
 from engine.sonic.renderer import SonicRenderer, frames_on_ring, pieces_of
-from engine.sonic.weights.tiny import write_tiny
 from engine.spec import RenderSpec
 
 if TYPE_CHECKING:
@@ -40,13 +39,11 @@ class Tone:
 
 
 @pytest.fixture(scope="module")
-def renderer(tmp_path_factory: pytest.TempPathFactory) -> SonicRenderer:
+def renderer(tiny: Path) -> SonicRenderer:
     torch.set_num_threads(1)
-    folder = tmp_path_factory.mktemp("weights")
-    write_tiny(folder)
     renderer = SonicRenderer()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FARM_WEIGHTS", str(folder))
+        patch.setenv("FARM_WEIGHTS", str(tiny))
         renderer.load("cpu")
     return renderer
 
@@ -91,9 +88,9 @@ def test_a_gpu_that_torch_does_not_see_is_told_with_what_would_help(
         SonicRenderer().load("cuda")
 
 
-JOB = 2 * 69 - 1
-SMALL = Geometry(reach=8, window=8, fade=2)
-"""Of a third of the usual window, for a third of the time."""
+JOB = 2 * 23 - 1
+SMALL = Geometry(reach=5, window=4, fade=2)
+"""Of a sixth of the usual window, for a sixth of the time."""
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +99,7 @@ def cut_and_whole(renderer: SonicRenderer) -> tuple[int, NDArray[np.uint8], NDAr
     spec = RenderSpec(renderer="sonic", steps=2, min_resolution=128, seed=3)
     inputs = Inputs(PORTRAIT, Tone(JOB), spec, JOB, gen_frames_of(JOB))
     features = renderer.prepare(inputs)
-    features = replace(features, config=replace(features.config, window=SMALL.window, shift=3))
+    features = replace(features, config=replace(features.config, window=SMALL.window, shift=1))
 
     def kept(chunk_seconds: float) -> tuple[list[int], NDArray[np.uint8]]:
         plan = plan_chunks(JOB, chunk_seconds=chunk_seconds, geometry=SMALL)
@@ -114,7 +111,7 @@ def cut_and_whole(renderer: SonicRenderer) -> tuple[int, NDArray[np.uint8], NDAr
             frames += rendered[first - chunk.out[0] : stop - chunk.out[0]]
         return [2 * chunk.kept[1] for chunk in plan.chunks], np.stack(frames)
 
-    (cut, _), chunked = kept(2.8)
+    (cut, _), chunked = kept(0.9)
     _, whole = kept(60)
     return cut, chunked, whole
 

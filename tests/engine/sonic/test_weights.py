@@ -33,13 +33,6 @@ VAE = f"{SVD_FOLDER}/vae/diffusion_pytorch_model.fp16.safetensors"
 UNET_CONFIG, SCHEDULER = f"{SVD_FOLDER}/unet/config.json", f"{SVD_FOLDER}/scheduler/scheduler_config.json"
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("weights") / "tiny"
-    write_tiny(folder)
-    return folder
-
-
 @pytest.fixture
 def copy(tiny: Path, tmp_path: Path) -> Path:
     """The tiny checkpoint again, sharing its files until one is replaced."""
