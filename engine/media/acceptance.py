@@ -30,7 +30,7 @@ STILL_STEP = 0.02
 """Levels around the face by which a living picture changes at least from frame to frame."""
 STILL_FRAMES = 12
 """frames25 with a voice (half a second) in which nothing moves make a frozen picture; a pause may be still."""
-MOUTH_MOVES = 0.004
+MOUTH_MOVES = 0.0035
 """Eye distances between the 20th and the 80th percentile of a speaking mouth's opening, its slow part taken away."""
 MOUTH_FRAMES = 50
 """frames25 with a voice (2 s) that are looked at together for that."""

@@ -65,9 +65,17 @@ class PortraitFace:
     def seen_in(self, frame: Frame) -> Seen | None:
         """Where this face is in a [height, width, 3] RGB frame, or the one most like it; None without any."""
         small = _shrunk(frame, self.searched)
-        scale = frame.shape[1] / small.shape[1]
-        # the small frame costs a few milliseconds; what is hard to see in it is worth the fifty of the whole one
-        faces = [_scaled(face, scale) for face in detect_faces(small)] or detect_faces(frame)
+        seen = self._most_alike(small, frame)
+        if seen is None or seen.likeness < SAME_FACE:
+            # a small frame costs a third, and now and then its face is missed or its eyes are taken for brows
+            again = self._most_alike(frame, frame)
+            seen = max((one for one in (seen, again) if one), key=lambda one: one.likeness, default=None)
+        return seen
+
+    def _most_alike(self, searched: Frame, frame: Frame) -> Seen | None:
+        """The face in `searched`, which is `frame` or a smaller copy of it, that is most like the portrait's."""
+        scale = frame.shape[1] / searched.shape[1]
+        faces = [_scaled(face, scale) for face in detect_faces(searched)]
         seen = [Seen(face, self.likeness(frame, face.landmarks)) for face in faces]
         return max(seen, key=lambda one: one.likeness, default=None)
 

@@ -197,6 +197,11 @@ def test_a_chunk_of_a_few_frames_is_judged_too(frames25: int) -> None:
     assert problems_of(steady(frames25), voiced=((0, frames25),)) == []
 
 
+def test_a_jump_in_a_chunk_of_four_frames_is_not_measured_against_itself() -> None:
+    (problem,) = problems_of(replace(steady(4), step=(None, 1.0, 1.0, 9.0)), voiced=())
+    assert (problem.kind, problem.start, problem.value) == ("jump", 3, 9.0)
+
+
 SEAM = SeamNumbers(
     cut=50,
     frames25=(92, 108),
