@@ -33,14 +33,14 @@ def psnr(one: np.ndarray, other: np.ndarray) -> float:
     return float(10 * np.log10(255**2 / max(np.mean((one - other) ** 2), 1e-9)))
 
 
-def test_one_three_and_ten_chunks_are_the_same_video(run_farm: Callable[..., Farm], tmp_path: Path) -> None:
+def test_one_three_ten_and_forty_chunks_are_the_same_video(run_farm: Callable[..., Farm], tmp_path: Path) -> None:
     farm = run_farm(slots=2)
     jobs = {
         count: farm.submit(PORTRAIT, SPEECH, chunk_seconds=seconds, token=f"{count}")
-        for count, seconds in ((1, 60), (3, 10), (10, 3.2))
+        for count, seconds in ((1, 60), (3, 10), (10, 3.2), (40, 0.8))
     }
     views = {count: job.wait(120) for count, job in jobs.items()}
-    assert {count: len(view.chunks) for count, view in views.items()} == {1: 1, 3: 3, 10: 10}
+    assert {count: len(view.chunks) for count, view in views.items()} == {1: 1, 3: 3, 10: 10, 40: 40}
 
     assert len({view.digest for view in views.values()}) == 1
     assert len({tuple(job.report()["frame_hashes"]) for job in jobs.values()}) == 1
