@@ -6,9 +6,10 @@ Preview: the shipped lesson at 512x512; from the cut on the later side's head li
 is 8 levels brighter, over four cuts. Sonic: two spans of tiny made-up weights, 4 steps, 128x128, one with the reach and
 one without; a minute or two. Ordinary: the median step from frame to frame of either side alone.
 
-seam step: how much larger the largest step over the seam is than the sides' own step in that frame, in ordinary steps.
-largest step: in ordinary steps. sharpness: least gradient energy in the fade, of that of the sides in the same frame.
-truth: PSNR against what was really between the sides (the head moved and lit in part), where that is known.
+step: the largest from frame to frame over the seam, its borders included, in ordinary steps. excess: by how much the
+step over the seam is larger than the sides' own in the same frame, at most, in ordinary steps. sharpness: least
+gradient energy in the fade, of that of the sides in the same frame. truth: PSNR (dB) against what was really between
+the sides (the head moved and lit in part), where that is known.
 --picture draws docs/pictures/seam.png instead.
 """
 
@@ -29,7 +30,7 @@ import cv2
 import numpy as np
 from preview import SAMPLES, LoopedSpeech, shipped_speech
 
-from engine.media.align import Alignment, brought_together
+from engine.media.align import Alignment, brought_together, thresholds
 from engine.media.seam import distance, mix
 from engine.plan import Geometry, fade_weight, gen_frames_of, plan_chunks
 from engine.renderer import Inputs, load_renderer
@@ -81,7 +82,8 @@ def farm_in_linear_light(old: Frame, new: Frame, position: int) -> Frame:
     weight = even + alignment.share * (fade_weight(position, OVERLAP) - even)
     earlier, later = brought_together(old, new, alignment, even)
     lit = [light(side + alignment.offset * even) for side in (earlier, later)]
-    return np.rint(coded(lit[0] * (1 - weight) + lit[1] * weight)).astype(np.uint8)
+    mixed = coded(lit[0] * (1 - weight) + lit[1] * weight) + thresholds(*old.shape[:2])
+    return np.clip(np.floor(mixed), 0, 255).astype(np.uint8)
 
 
 def light(code: np.ndarray) -> np.ndarray:
@@ -193,8 +195,8 @@ def measured(sides: Sides, join: Joiner) -> dict[str, float]:
         energy(frames[place]) / np.mean([energy(side[place]) for side in (sides.old, sides.new)]) for place in seam
     ]
     found = {
-        "seam step": float(np.max(np.subtract(steps, own))) / sides.ordinary,
-        "largest step": max(steps) / sides.ordinary,
+        "step": max(steps) / sides.ordinary,
+        "excess": float(np.max(np.subtract(steps, own))) / sides.ordinary,
         "sharpness": min(sharpness),
     }
     if sides.truth is not None:
@@ -215,8 +217,7 @@ def table(sides: list[Sides]) -> dict[str, dict[str, float]]:
     return rows
 
 
-def materials(*, preview_only: bool) -> dict[str, list[Sides]]:
-    frames = previewed()
+def materials(frames: list[Frame], *, preview_only: bool) -> dict[str, list[Sides]]:
     found = {
         f"preview, head {SHIFT:g} pixels aside and {LIFT:g} levels brighter": (SHIFT, LIFT),
         f"preview, head {SHIFT:g} pixels aside": (SHIFT, 0.0),
@@ -226,14 +227,59 @@ def materials(*, preview_only: bool) -> dict[str, list[Sides]]:
     return made if preview_only else {**made, "tiny Sonic, a reach of 25 and one of 0": [sonic_sides()]}
 
 
+def trust(frame: Frame) -> dict[str, dict[str, float]]:
+    """How far the flow is followed between sides that are more and less alike, and what half-way then looks like."""
+    chance = np.random.default_rng(0)
+
+    def grainy(picture: Frame, strength: float) -> Frame:
+        return np.clip(np.rint(picture + chance.normal(0, strength, picture.shape)), 0, 255).astype(np.uint8)
+
+    pairs = {
+        f"head {shift:g} pixels aside": (frame, injected(frame, 1, shift=shift), injected(frame, 0.5, shift=shift))
+        for shift in (1, 3, 12, 40)
+    }
+    pairs |= {
+        f"grain of {strength} levels, head 3 aside": (
+            grainy(frame, strength),
+            grainy(injected(frame, 1), strength),
+            injected(frame, 0.5),
+        )
+        for strength in (2, 5)
+    }
+    found = {}
+    for name, (old, new, truth) in pairs.items():
+        # a seam of one frame is half-way
+        halves = {"fade": np.rint((old.astype(np.float32) + new) / 2), "ours": mix(old, new, 0, 1).frame}
+        errors = {f"{way} truth": psnr(picture, truth) for way, picture in halves.items()}
+        found[name] = {"followed": Alignment.of(old, new).share, **errors}
+    noise = (chance.integers(0, 256, frame.shape, np.uint8) for _ in range(2))
+    for name, (old, new) in {"picture upside down": (frame, frame[::-1].copy()), "noise": tuple(noise)}.items():
+        found[name] = {"followed": Alignment.of(old, new).share}
+    return found
+
+
+def psnr(one: np.ndarray, other: np.ndarray) -> float:
+    return 10 * math.log10(255**2 / np.square(one.astype(np.float32) - other).mean())
+
+
+def show_trust(found: dict[str, dict[str, float]]) -> None:
+    print("\nhow much of the flow is followed, and half-way against the truth (dB)")
+    for name, row in found.items():
+        print(f"{name:36}" + "   ".join(f"{measure} {value:.2f}" for measure, value in row.items()))
+
+
 def show(name: str, rows: dict[str, dict[str, float]]) -> None:
     measures = list(rows["ours"])
     print(f"\n{name}\n{'':20}" + "".join(f"{measure:>14}" for measure in measures))
     for joiner, row in rows.items():
         print(f"{joiner:20}" + "".join(f"{row[measure]:14.4f}" for measure in measures))
-    ours = rows["ours"]["seam step"]
-    factors = [f"{rows[other]['seam step'] / ours:.2f} of the {other}'s" for other in ("hard cut", "linear fade")]
-    print(f"our seam step is smaller by a factor of {' and '.join(factors)}")
+    for measure in ("step", "excess"):
+        others = {other: rows[other][measure] for other in ("hard cut", "linear fade")}
+        if rows["ours"][measure] > 0:  # a fade of what moves by itself can make steps smaller than the sides' own
+            factors = [
+                f"the {other}'s is {value / rows['ours'][measure]:.4f} times ours" for other, value in others.items()
+            ]
+            print(f"{measure}: {', '.join(factors)}")
 
 
 def draw() -> None:
@@ -251,7 +297,9 @@ def draw() -> None:
         row = np.hstack(cells)
         title = np.full((34, row.shape[1], 3), 255, np.uint8)
         numbers = measured(sides, JOINERS[name])
-        text = f"{name}: seam step {numbers['seam step']:.1f}, sharpness {numbers['sharpness']:.2f}"
+        text = (
+            f"{name}: step {numbers['step']:.1f}, excess {numbers['excess']:.1f}, sharpness {numbers['sharpness']:.2f}"
+        )
         cv2.putText(title, text, (6, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (20, 20, 20), 1, cv2.LINE_AA)
         rows += [title, row]
     foot = np.full((30, rows[1].shape[1], 3), 255, np.uint8)
@@ -273,12 +321,15 @@ def main() -> None:
     if options.picture:
         draw()
         return
-    found = {name: table(sides) for name, sides in materials(preview_only=options.preview_only).items()}
+    frames = previewed()
+    found = {name: table(sides) for name, sides in materials(frames, preview_only=options.preview_only).items()}
+    trusted = trust(frames[CUTS[0]])
     if options.json:
-        print(json.dumps(found))
+        print(json.dumps({"seams": found, "trust": trusted}))
         return
     for name, rows in found.items():
         show(name, rows)
+    show_trust(trusted)
 
 
 if __name__ == "__main__":
