@@ -88,8 +88,8 @@ def frame_of(place: str | float, frames25: int) -> int:
 
 def _chunks_at(plan: Plan, frame25: int) -> tuple[list[int], set[int]]:
     """The chunks that made a frame, and the cut in whose seam it lies, if it lies in one."""
-    for cut, place in enumerate(plan.cuts):
-        if 2 * place - plan.geometry.fade <= frame25 < 2 * place + plan.geometry.fade:
+    for cut, (start, stop) in enumerate(plan.seams):
+        if start <= frame25 < stop:
             return [cut, cut + 1], {cut}
     return [bisect_right(plan.cuts, frame25 // 2)], set()
 
