@@ -1,6 +1,6 @@
 """A long lesson through a whole farm with the preview renderer: speed, memory, idle gaps.
 
-    python bench/lesson.py [--minutes 10] [--slots 2] [--chunk-seconds 30] [--json]
+    python bench/lesson.py [--minutes 10] [--slots 2] [--chunk-seconds 30] [--pixels 512] [--json]
 
 The speech is the shipped lesson, again and again. Speed runs from submit to the fetched file. Memory is the peak of
 each of our processes (the largest of a kind), read from the kernel, servers beside. An idle gap is the time between the
@@ -139,7 +139,7 @@ def late_ms(video: Path, speech: Path, *, at: float, seconds: float = 6.0) -> fl
     return 1000 * lag / SPEECH_RATE
 
 
-def measure(minutes: float, *, slots: int, chunk_seconds: float) -> dict[str, Any]:
+def measure(minutes: float, *, slots: int, chunk_seconds: float, pixels: int) -> dict[str, Any]:
     """One lesson through one farm."""
     with TemporaryDirectory(prefix="sonic-farm-bench-") as name:
         folder = Path(name)
@@ -148,7 +148,7 @@ def measure(minutes: float, *, slots: int, chunk_seconds: float) -> dict[str, An
         with embedded_stack(folder / "farm", slots=slots) as stack, Farm.from_settings(stack.settings) as farm:
             watch.start()
             began = time.perf_counter()
-            job = farm.submit(SAMPLES / "portrait.png", speech, chunk_seconds=chunk_seconds)
+            job = farm.submit(SAMPLES / "portrait.png", speech, chunk_seconds=chunk_seconds, min_resolution=pixels)
             submitted = time.perf_counter() - began
             view = job.wait()
             video = job.fetch(folder / "lesson.mp4")
@@ -186,9 +186,10 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--slots", type=int, default=2)
     parser.add_argument("--chunk-seconds", type=float, default=30)
+    parser.add_argument("--pixels", type=int, default=512, help="sides of the picture")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    found = measure(args.minutes, slots=args.slots, chunk_seconds=args.chunk_seconds)
+    found = measure(args.minutes, slots=args.slots, chunk_seconds=args.chunk_seconds, pixels=args.pixels)
     if args.json:
         print(json.dumps(found))
     else:
