@@ -12,7 +12,18 @@ from lessons import SIDE, picture_of
 from engine.media.align import SMALLEST_SIDE, Alignment, agreeing, offset_between, thresholds
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As when a seam is made."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    yield
+    cv2.setNumThreads(before)
 
 
 def shifted(frame: NDArray[np.uint8], pixels: float) -> NDArray[np.uint8]:
