@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import cv2
+
 from engine.renderer import Renderer, load_renderer, targets_of
 from farm.errors import BooksUnreachableError, FarmError
 from farm.jobs.request import JobRequest
@@ -107,6 +109,8 @@ def start_cpu_worker(settings: Settings) -> Worker:
 
 def start_slot_worker(settings: Settings) -> SlotWorker:
     """Make this process a slot: report it as loading, load every renderer it offers, report it as ready."""
+    # a slot is a core or a GPU's keeper, and optical flow comes out the same each time from one thread alone
+    cv2.setNumThreads(1)
     slot = own_slot(settings)
     worker = SlotWorker(
         settings, slot.name, Books.connect(settings), Storage.from_settings(settings), Bell(settings), slot=slot
