@@ -51,8 +51,8 @@ class Result:
 
 def provenance_of(request: JobRequest, version: int, segments: Sequence[Mapping[str, Any]]) -> Provenance:
     """Who made a version of what; segments: as the report names them."""
-    renderers = {segment["renderer_version"]: segment["renderer_facts"] for segment in segments}
-    weights = sorted({facts.get("weights", "") for facts in renderers.values()})
+    renderers = {segment["renderer_version"] for segment in segments}
+    weights = {segment["renderer_facts"].get("weights", "") for segment in segments} - {""}
     return Provenance(
         job=request.id,
         result=version,
@@ -61,7 +61,7 @@ def provenance_of(request: JobRequest, version: int, segments: Sequence[Mapping[
         program=f"{PROGRAM} {version_of(PROGRAM)}",
         renderer=request.spec.renderer,
         renderer_version=", ".join(sorted(renderers)),
-        weights=", ".join(weights),
+        weights=", ".join(sorted(weights)),
         licence=request.licence,
         portrait=request.portrait,
         speech=request.speech,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from engine.errors import InputError
 from engine.media.scale import resampled
 
 if TYPE_CHECKING:
@@ -76,10 +77,13 @@ class Paste:
         """For frames that belong at `place` of `base`, as far as `seen` shows it.
 
         still: the photo's own crop at the size of the frames. ends: whether the photo ends with the crop at its left,
-        top, right and bottom: it does not fade there.
+        top, right and bottom: it does not fade there. Raises InputError where not a pixel of the crop would be seen.
         """
         left, top = (math.ceil(max(edges)) for edges in zip(place[:2], seen[:2], strict=True))
         right, bottom = (math.floor(min(edges)) for edges in zip(place[2:], seen[2:], strict=True))
+        if left >= right or top >= bottom:
+            size = f"{base.shape[1]}x{base.shape[0]}"
+            raise InputError(f"pasted back, the crop fills no pixel of a video of {size}: take a larger size")
         rows, columns = slice(top, bottom), slice(left, right)
         across, down = _shares((left, right), place[0], place[2]), _shares((top, bottom), place[1], place[3])
         weight = np.repeat(_weight(across, down, ends)[..., None], 3, axis=2)

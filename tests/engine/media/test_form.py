@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.errors import RenderError
+from engine.errors import InputError, RenderError
 from engine.media.face import detect_faces
 from engine.media.form import LARGEST_PHOTO, Form, Placement, Shown
 from engine.media.image import load_portrait, resize
@@ -135,3 +135,10 @@ def test_a_large_odd_photo_gets_even_sides_within_the_limit() -> None:
 def test_a_frame_of_another_size_is_refused(photo: NDArray[np.uint8]) -> None:
     with pytest.raises(RenderError, match="a frame is 512x448 pixels, wanted 512x512"):
         Form.of(OutputSpec(), whole(photo, (512, 512)))(np.zeros((448, 512, 3), np.uint8))
+
+
+@pytest.mark.parametrize("crop", [(1250, 66, 1297, 113), (0, 0, 10, 10)])
+def test_a_crop_too_small_to_be_seen_in_the_photo_is_refused_in_plain_words(crop: tuple[int, int, int, int]) -> None:
+    wide = np.full((600, 4000, 3), 128, np.uint8)
+    with pytest.raises(InputError, match="fills no pixel of a video of 64x64: take a larger size"):
+        Form.of(OutputSpec(size="64x64", paste_back=True), Shown(wide, crop, (128, 128)))
