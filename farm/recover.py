@@ -18,7 +18,7 @@ from farm import decisions
 from farm.decisions import Decision
 from farm.errors import NotFoundError, StorageError
 from farm.jobs.model import PLAN, STITCH, JobState
-from farm.jobs.redo import Drawn, Redo
+from farm.jobs.redo import Drawn, Redo, decided_last
 from farm.jobs.request import JobRequest
 from farm.jobs.standing import Accepted, Published, Standing
 from farm.storage import keys
@@ -156,7 +156,9 @@ class Past:
     @classmethod
     def of(cls, storage: Storage, kept: Kept) -> Past:
         versions = tuple(_published(storage, kept, number) for number in sorted(kept.versions))
-        redos = sorted((_read(storage, key, Redo.from_dict) for key in kept.redos), key=lambda redo: redo.number)
+        redos = sorted(
+            decided_last(_read(storage, key, Redo.from_dict) for key in kept.redos), key=lambda redo: redo.number
+        )
         settled = max([kept.rollback, *kept.versions])
         pending = {str(redo.chunk): redo for redo in redos if redo.after >= settled}
         current = _current(storage, kept, versions)

@@ -11,7 +11,7 @@ from engine.spec import RANGES
 from engine.timecode import frame_at, timecode
 from farm import decisions
 from farm.errors import InputRefusedError, NotAllowedError
-from farm.jobs.redo import ACCEPTANCE, Decided, Redo, Wanted, redos_of
+from farm.jobs.redo import ACCEPTANCE, Decided, Redo, Wanted, decided_last, redos_of
 from farm.jobs.views import drawn_anew, stitch_attempts
 from farm.storage import keys
 
@@ -112,8 +112,7 @@ def redo(books: Books, storage: Storage, job: str, wanted: Wanted, plan: Plan, *
 
 def stored(storage: Storage, job: str) -> list[Redo]:
     """Every redo of a job that was ever decided, oldest first."""
-    found = [Redo.from_dict(storage.get_json(item.key)) for item in storage.list(keys.redo_folder(job))]
-    return sorted(found, key=lambda redo: (redo.after, redo.at, redo.chunk))
+    return decided_last(Redo.from_dict(storage.get_json(item.key)) for item in storage.list(keys.redo_folder(job)))
 
 
 def in_words(redos: Sequence[Redo]) -> str:

@@ -10,7 +10,7 @@ from engine.redraw import derived_seed, redraw_of, together
 from engine.spec import Redraw
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from engine.plan import Plan
 
@@ -106,6 +106,15 @@ def _left(wanted: Wanted, decided: Decided, drawn: Drawn) -> int:
     if decided.who == ACCEPTANCE:
         return max(0, drawn.left - 1)
     return AUTOMATIC_REDOS if wanted.seed is None else 0  # who names a seed gets that one
+
+
+def decided_last(redos: Iterable[Redo]) -> list[Redo]:
+    """One redo for each number of a chunk, oldest first: whoever died half way has left another, and it was decided
+    once more.
+    """
+    order = sorted(redos, key=lambda redo: (redo.after, redo.at, redo.chunk))
+    known = {(redo.chunk, redo.number): redo for redo in order}
+    return [redo for redo in order if known[redo.chunk, redo.number] is redo]
 
 
 def redraw_text(redraw: Redraw) -> str:

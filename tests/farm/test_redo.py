@@ -13,7 +13,7 @@ from farm import Farm, InputRefusedError, NotAllowedError, NotFoundError, redo
 from farm.errors import StorageUnreachableError
 from farm.jobs import views
 from farm.jobs.model import STITCH, JobState
-from farm.jobs.redo import ACCEPTANCE, Wanted
+from farm.jobs.redo import ACCEPTANCE, Decided, Drawn, Wanted, redos_of
 from farm.jobs.store import AttemptFailure, Recorded
 from farm.storage import keys
 
@@ -220,6 +220,20 @@ def test_versions_say_what_was_drawn_anew_for_each(hand: Hand) -> None:
     assert [(one.chunk, one.who, one.why) for one in second.redos] == [(1, "tests", "as asked")], (
         "seed 7 came to nothing"
     )
+
+
+def test_a_redo_that_never_came_to_the_books_gives_way_to_the_one_decided_after_it(hand: Hand) -> None:
+    job = hand.done(2)
+    died = Decided(who="bob", at=1.0, after=1)
+    (lost,) = redos_of(Wanted(chunks={1: "lost"}, seed=99), died, plan_of(hand, job), seed=0, drawn=[Drawn()] * 2)
+    hand.storage.put_json(keys.redo(job.id, 1, "1-zzzzzzzz"), lost.to_dict())
+    (asked,) = job.redo(chunks=[1], seed=7)
+    hand.render(job, 1)
+    hand.empty_and_recover()
+    assert job.view().state is JobState.STITCHING, "the chunk that seed 7 drew is not rendered again"
+    assert views.drawn_anew(hand.books, job.id, 2)[1].redraw == asked.redraw
+    hand.stitch(job)
+    assert [one.why for one in job.versions()[1].redos] == ["as asked"]
 
 
 def test_an_older_version_is_fetched_by_its_number_and_rolled_back_to(hand: Hand, tmp_path: object) -> None:
