@@ -92,7 +92,7 @@ def _recover_job(books: Books, storage: Storage, kept: Kept, who: str, so_far: R
 class Kept:
     """What the listing tells of a job. segments: the finished attempts by chunk; tried: of each unit, the highest
     attempt that left anything; versions: when each result was published, in Unix seconds; redos: the keys of all;
-    rollback: the number of the last one, 0 for none.
+    rollbacks: the number of each, when it was decided, its key.
     """
 
     job: str
@@ -101,7 +101,7 @@ class Kept:
     tried: dict[str, int] = field(default_factory=dict)
     versions: dict[int, float] = field(default_factory=dict)
     redos: list[str] = field(default_factory=list)
-    rollback: int = 0
+    rollbacks: list[tuple[int, float, str]] = field(default_factory=list)
 
     def note(self, found: JobObject, item: ObjectInfo) -> None:
         if found.version is not None:
@@ -111,13 +111,18 @@ class Kept:
         elif found.redone is not None:
             self.redos.append(item.key)
         elif found.rollback is not None:
-            self.rollback = max(self.rollback, found.rollback)
+            self.rollbacks.append((found.rollback, item.modified, item.key))
         elif found.unit is None or found.attempt is None:
             self.files.add(found.file)
         else:
             self._note_try(found.unit, _number(found.attempt))
             if found.file == "segment.json":
                 self.segments.setdefault(found.unit, []).append(found.attempt)
+
+    @property
+    def rollback(self) -> int:
+        """The number of the last rollback, 0 for none."""
+        return max(self.rollbacks)[0] if self.rollbacks else 0
 
     def finished(self, unit: str) -> list[str]:
         """A chunk's finished attempts, the newest first."""
@@ -252,7 +257,7 @@ def _current(storage: Storage, kept: Kept, versions: tuple[Published, ...]) -> P
     """The newest version, unless an older one was made the current one after it."""
     if not versions or kept.rollback < versions[-1].number:
         return versions[-1] if versions else None
-    key = keys.rollback(kept.job, kept.rollback)
+    *_, key = max(kept.rollbacks)
     wanted = _read(storage, key, Decision.from_dict).value
     found = next((version for version in versions if version.number == wanted), None)
     if found is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -69,7 +70,7 @@ def rollback(books: Books, storage: Storage, job: str, number: int, *, who: str)
         raise NotAllowedError(f"version {number} of job {job} is the current one already")
     # above every version until now, below all to come: so a recovery knows which of them it came after
     above = views.stitch_attempts(books, job) + 1
-    key = keys.rollback(job, above)
+    key = keys.rollback(job, f"{above}-{secrets.token_hex(4)}")
     storage.put_json(key, {"version": 1, **asdict(Decision(who, time.time(), number))})
     try:
         books.rollback(job, number, number=above, who=who)

@@ -5,7 +5,7 @@
     jobs/<id>/speech.pcm speech.m4a                 16 kHz mono s16, read by range; the AAC that the result carries
     jobs/<id>/cancel.json pause.json priority.json  what people decided, while it holds
     jobs/<id>/redo/<chunk>/<number>-<suffix>.json   a chunk is to be rendered again
-    jobs/<id>/current/<number>.json                 an older version was made the current one
+    jobs/<id>/current/<number>-<suffix>.json        an older version was made the current one
     jobs/<id>/segments/<chunk>/<attempt>/           body.mp4, head.mkv, tail.mkv; segment.json last: it is the commit
     jobs/<id>/results/<version>/                    video.mp4, poster.jpg, sheet.jpg, provenance.json; report.json last
     jobs/<id>/logs/<unit>/<attempt>.log             unit: "plan", "stitch" or a chunk's number
@@ -39,7 +39,7 @@ _IN_JOB = re.compile(
     rf"(segments/(?P<chunk>[0-9]{{1,9}})/(?P<attempt>{_ATTEMPT.pattern})/"
     r"|results/(?P<version>[0-9]{1,9})/"
     rf"|redo/(?P<redone>[0-9]{{1,9}})/(?=(?P<redo>{_ATTEMPT.pattern})\.json$)"
-    r"|current/(?=(?P<current>[0-9]{1,9})\.json$)"
+    rf"|current/(?=(?P<current>{_ATTEMPT.pattern})\.json$)"
     rf"|logs/(?P<unit>{_UNIT.pattern})/(?=(?P<logged>{_ATTEMPT.pattern})\.log$))?"
     r"(?P<file>[^/]+)"
 )
@@ -66,7 +66,8 @@ def job_object(key: str) -> JobObject | None:
     if found is None:
         return None
     version, redone, rollback = (
-        int(found[name]) if found[name] is not None else None for name in ("version", "redone", "current")
+        int(found[name].partition("-")[0]) if found[name] is not None else None
+        for name in ("version", "redone", "current")
     )
     return JobObject(
         found["job"],
@@ -132,9 +133,9 @@ def rollbacks_folder(job: str) -> str:
     return f"{job_folder(job)}current/"
 
 
-def rollback(job: str, number: int) -> str:
-    """One of them; number: above every version's until then."""
-    return f"{rollbacks_folder(job)}{_number('number', number)}.json"
+def rollback(job: str, decided: str) -> str:
+    """One of them. decided: a number above every version's until then and a suffix: two people may decide at once."""
+    return f"{rollbacks_folder(job)}{_attempt(decided)}.json"
 
 
 def segments_folder(job: str, chunk: int | None = None) -> str:

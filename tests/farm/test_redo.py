@@ -381,6 +381,29 @@ def test_a_rollback_comes_back_even_if_the_books_never_heard_of_it(hand: Hand, t
     assert len(job.view().versions) == 3
 
 
+def test_of_two_rollbacks_at_once_the_one_that_the_books_took_comes_back(
+    hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = hand.done(1)
+    for _ in range(2):
+        job.redo(chunks=[0])
+        hand.render(job, 0)
+        hand.stitch(job)
+    taken = hand.books.rollback
+
+    def ann_is_quicker(*_: object, **__: object) -> None:
+        monkeypatch.undo()
+        job.rollback(1)
+        taken(job.id, 2, number=4, who="bob")
+
+    monkeypatch.setattr(hand.books, "rollback", ann_is_quicker)
+    with pytest.raises(NotAllowedError, match="it has moved on meanwhile"):
+        job.rollback(2)
+    assert job.view().current == 1
+    hand.empty_and_recover()
+    assert job.view().current == 1
+
+
 def test_a_redo_that_was_given_up_does_not_come_back(hand: Hand) -> None:
     job = hand.done(2)
     job.redo(chunks=[1])

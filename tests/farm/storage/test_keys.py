@@ -17,7 +17,7 @@ def test_keys_are_where_the_documents_say() -> None:
     assert keys.speech_m4a(JOB) == f"jobs/{JOB}/speech.m4a"
     assert keys.decision(JOB, "cancel") == f"jobs/{JOB}/cancel.json"
     assert keys.redo(JOB, 4, "2-x9k2p1") == f"jobs/{JOB}/redo/4/2-x9k2p1.json"
-    assert keys.rollback(JOB, 3) == f"jobs/{JOB}/current/3.json"
+    assert keys.rollback(JOB, "3-5uff1x") == f"jobs/{JOB}/current/3-5uff1x.json"
     assert keys.segment(JOB, 4, "2-x9k2p1", "segment.json") == f"jobs/{JOB}/segments/4/2-x9k2p1/segment.json"
     assert keys.result(JOB, 1, "video.mp4") == f"jobs/{JOB}/results/1/video.mp4"
     assert keys.log(JOB, "plan", "1-x9k2p1") == f"jobs/{JOB}/logs/plan/1-x9k2p1.log"
@@ -26,7 +26,7 @@ def test_keys_are_where_the_documents_say() -> None:
 def test_a_key_read_backwards_says_what_it_names() -> None:
     found = keys.job_object(keys.redo(JOB, 4, "2-x9k2p1"))
     assert found == keys.JobObject(JOB, "2-x9k2p1.json", redone=4), "no attempt at a chunk"
-    assert keys.job_object(keys.rollback(JOB, 3)) == keys.JobObject(JOB, "3.json", rollback=3)
+    assert keys.job_object(keys.rollback(JOB, "3-5uff1x")) == keys.JobObject(JOB, "3-5uff1x.json", rollback=3)
     assert keys.job_object(keys.decision(JOB, "cancel")) == keys.JobObject(JOB, "cancel.json")
     assert keys.job_object(f"jobs/{JOB}/redo/4/notes.txt") is None
 
