@@ -100,8 +100,13 @@ class _Stitch:
             return False
         for trial in patiently():
             with trial:
-                refuse(worker.books, worker.storage, self._attempt.lease, wanted, plan, seed=request.spec.seed)
-        log.info("not joined, to be rendered again: %s", "; ".join(wanted.chunks.values()))
+                recorded = refuse(
+                    worker.books, worker.storage, self._attempt.lease, wanted, plan, seed=request.spec.seed
+                )
+        if recorded:
+            log.info("not joined, to be rendered again: %s", "; ".join(wanted.chunks.values()))
+        else:
+            log.info("not joined: another attempt is the current one")
         return True
 
     def deliver(self, seams: Sequence[Seam]) -> None:
