@@ -10,9 +10,10 @@ from engine.media.image import load_portrait
 from engine.media.mark import marked
 from engine.media.measures import Meter
 from engine.media.smoothing import grown, smoothed
+from engine.media.video import size_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from engine.renderer import Frame, Inputs, OnProgress, Renderer
     from engine.spec import ChunkSpec
@@ -51,7 +52,7 @@ class Studio:
         """frames25 [chunk.out) as they leave; `meter` sees them before they are scaled."""
         strength = self._request.output.smoothing or 0.0
         wide = grown(chunk, self._frames25) if strength else chunk
-        rendered = self._renderer.render(wide, self._features, on_progress)
+        rendered = _looked_at(self._renderer.render(wide, self._features, on_progress), wide)
         before, after = chunk.out[0] - wide.out[0], wide.out[1] - chunk.out[1]
         for frame in smoothed(rendered, strength, before=before, after=after):
             meter.add(frame)
@@ -70,3 +71,11 @@ class Studio:
             raise InputError(f"paste_back was asked for, and renderer {name!r} does not say what it crops")
         height, width = photo.shape[:2]
         return Form.of(output, Shown(photo, crop or (0, 0, width, height), (frame.shape[1], frame.shape[0])))
+
+
+def _looked_at(frames: Iterable[Frame], chunk: ChunkSpec) -> Iterator[Frame]:
+    """The frames of a chunk's `out` as a renderer gives them, none of which surprises what comes behind it."""
+    size = None
+    for number, frame in enumerate(frames, start=chunk.out[0]):
+        size = size_of(frame, like=size, where=f"frame {number} of chunk {chunk.index}")
+        yield frame

@@ -34,6 +34,7 @@ __all__ = [
     "digest_of",
     "frame_hash",
     "read_rgb",
+    "size_of",
 ]
 
 FRAME_TIME = Fraction(1, FRAME_RATE)
@@ -114,6 +115,21 @@ def digest_of(hashes: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
+def size_of(frame: Frame, *, like: tuple[int, int] | None, where: str) -> tuple[int, int]:
+    """Width and height of a frame; like: of the ones before it, None for the first. where: which it is.
+
+    Raises RenderError for what is no 8-bit RGB picture of even sides, or of another size than the ones before.
+    """
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+        raise RenderError(f"{where} is {frame.dtype} {frame.shape}, wanted uint8 (height, width, 3)")
+    width, height = frame.shape[1], frame.shape[0]
+    if width % 2 or height % 2:
+        raise RenderError(f"{where} is {width}x{height} pixels, wanted even sides: H.264 halves the colour")
+    if like is not None and (width, height) != like:
+        raise RenderError(f"{where} is {width}x{height} pixels, the ones before {like[0]}x{like[1]}")
+    return width, height
+
+
 class VideoSink(AbstractContextManager["VideoSink"]):
     """Writes frames to a video file of its own: `encoding` for H.264 in mp4, None for lossless RGB in Matroska."""
 
@@ -175,8 +191,9 @@ class SegmentWriter(AbstractContextManager["SegmentWriter"]):
         """Take the next frame of the chunk's `out`."""
         if len(self._hashes) == self._chunk.frames25:
             raise RenderError(f"{self._name} rendered more than its {self._chunk.frames25} frames")
-        self._check(frame)
-        self._sink(self._part(), (frame.shape[1], frame.shape[0])).write(frame)
+        where = f"frame {self._chunk.out[0] + len(self._hashes)} of {self._name}"
+        self._size = size_of(frame, like=self._size, where=where)
+        self._sink(self._part(), self._size).write(frame)
         self._hashes.append(frame_hash(frame))
 
     def finish(self) -> SegmentFiles:
@@ -212,18 +229,6 @@ class SegmentWriter(AbstractContextManager["SegmentWriter"]):
             encoding = self._encoding if part == "body" else None
             self._sinks[part] = VideoSink(self._path(part), size, encoding)
         return self._sinks[part]
-
-    def _check(self, frame: Frame) -> None:
-        where = f"frame {self._chunk.out[0] + len(self._hashes)} of {self._name}"
-        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
-            raise RenderError(f"{where} is {frame.dtype} {frame.shape}, wanted uint8 (height, width, 3)")
-        size = frame.shape[1], frame.shape[0]
-        if size[0] % 2 or size[1] % 2:
-            raise RenderError(f"{where} is {size[0]}x{size[1]} pixels, wanted even sides: H.264 halves the colour")
-        if self._size is None:
-            self._size = size
-        elif size != self._size:
-            raise RenderError(f"{where} is {size[0]}x{size[1]} pixels, the ones before {self._size[0]}x{self._size[1]}")
 
 
 def _to_bt709(picture: VideoFrame) -> VideoFrame:

@@ -1,0 +1,52 @@
+"""What a renderer gives is looked at before anything is done to it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from engine.errors import RenderError
+from engine.plan import Geometry, plan_chunks
+from engine.renderer import Inputs
+from engine.spec import OutputSpec, RenderSpec
+from tests.farm.hands import REQUEST
+from tests.renderers import SIDE, Stripes
+from workers.studio import Studio
+
+if TYPE_CHECKING:
+    from engine.renderer import Frame
+    from engine.spec import ChunkSpec
+
+PORTRAIT = Path(__file__).parents[2] / "samples" / "portrait.png"
+PLAN = plan_chunks(30, chunk_seconds=2, geometry=Geometry())
+
+
+class Slipping(Stripes):
+    """Gives something else for frame 7."""
+
+    def __init__(self, other: Frame) -> None:
+        self.other = other
+
+    def picture(self, chunk: ChunkSpec, frame: int) -> Frame:
+        return self.other if frame == 7 else super().picture(chunk, frame)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (np.zeros((SIDE, 2 * SIDE, 3), np.uint8), "frame 7 of chunk 0 is 128x64 pixels, the ones before 64x64"),
+        (np.zeros((SIDE, SIDE), np.uint8), r"frame 7 of chunk 0 is uint8 \(64, 64\), wanted uint8"),
+        (np.zeros((SIDE, SIDE, 3), np.float32), r"frame 7 of chunk 0 is float32 \(64, 64, 3\), wanted uint8"),
+    ],
+)
+def test_a_frame_that_is_no_picture_like_the_others_is_named(other: Frame, said: str, smoothing: float) -> None:
+    request = replace(REQUEST, id="20260101-000000-000001", output=OutputSpec(smoothing=smoothing))
+    inputs = Inputs(PORTRAIT, None, RenderSpec(), PLAN.frames25, PLAN.gen_frames)  # type: ignore[arg-type]
+    studio, chunk = Studio.set_up(request, Slipping(other), inputs), PLAN.chunks[0]
+    with pytest.raises(RenderError, match=said):
+        list(studio.frames(chunk, studio.meter(chunk), lambda _: None))
