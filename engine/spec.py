@@ -137,7 +137,7 @@ class OutputSpec:
         """Width and height that are asked for; None for what the renderer makes."""
         if self.size in SIZES:
             return SIZES[self.size]
-        found = re.fullmatch(r"(\d{2,4})x(\d{2,4})", self.size)
+        found = re.fullmatch(r"([0-9]{2,4})x([0-9]{2,4})", self.size)
         if found is None:
             return None
         width, height = int(found[1]), int(found[2])

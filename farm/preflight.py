@@ -37,6 +37,8 @@ _PARAMETERS: dict[str, type] = {each.name: type(each.default) for each in fields
 _OUTPUT: dict[str, type] = {
     each.name: float if each.default is None else type(each.default) for each in fields(OutputSpec)
 }
+_LEFT_OPEN = {each.name for each in fields(OutputSpec) if each.default is None}
+"""Parameters of which None says the same as nothing: the renderer's own."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,8 @@ def _check_parameters(parameters: Mapping[str, Any], found: _Findings) -> tuple[
         kind = known.get(name)
         if kind is None:
             problems.append(f"there is no parameter {name!r}, wanted one of {', '.join(sorted(known))}")
+        elif value is None and name in _LEFT_OPEN:
+            continue
         elif not _is(value, kind):
             problems.append(f"{name} is {value!r}, wanted {_KINDS[kind]}")
         else:
@@ -122,6 +126,8 @@ def _check_parameters(parameters: Mapping[str, Any], found: _Findings) -> tuple[
     found.problems += problems
     if spec and output and output.paste_back and spec.framing != "face":
         found.problems.append(f"paste_back was asked for with framing {spec.framing!r}, wanted framing 'face'")
+    if output and output.fit != OutputSpec.fit and output.size == OutputSpec.size:
+        found.problems.append(f"fit {output.fit!r} was asked for without a size to fit, wanted a size as well")
     if spec and spec.steps < BLURRY_BELOW_STEPS:
         found.warnings.append(f"steps is {spec.steps}: the picture will be blurred below {BLURRY_BELOW_STEPS}")
     return spec, output
@@ -202,12 +208,18 @@ def _check_speech(path: Path, longest_seconds: float, found: _Findings) -> Speec
 def _check_subtitles(path: Path, sound: SpeechInfo | None, found: _Findings) -> None:
     try:
         cues = read_srt(path)
-        if sound is not None:
-            fitted(cues, sound.frames25)
     except InputError as error:
         found.problems.append(str(error))
+        return
     except OSError as error:
         found.problems.append(f"subtitles {path} cannot be read: {error.strerror}")
+        return
+    if sound is None:
+        return
+    try:
+        fitted(cues, sound.frames25)
+    except InputError as error:
+        found.problems.append(f"subtitles {path.name}: {error}")
 
 
 def _check_level(name: str, info: SpeechInfo, found: _Findings) -> None:

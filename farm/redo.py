@@ -68,7 +68,7 @@ def wanted_by(plan: Plan, *, at: Sequence[str | float], chunks: Sequence[int], s
     if seed is not None and not RANGES["seed"].allows(seed):
         problems.append(f"seed is {seed}, wanted {RANGES['seed']}")
     if not why and not problems:
-        problems.append("nothing is named to render again, wanted a timecode or a chunk")
+        problems.append("nothing is named to render again, wanted a timecode (--at) or a chunk (--chunk)")
     if problems:
         raise InputRefusedError(problems)
     reasons = {chunk: ", ".join(dict.fromkeys(said)) for chunk, said in why.items()}

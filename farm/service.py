@@ -189,13 +189,14 @@ class Farm:
                 priority=priority,
                 chunk_seconds=chunk_seconds,
             )
-            return dry_run(
+            found = dry_run(
                 files.speech,
                 wanted,
                 books=self.books,
                 settings=self.settings,
                 on_progress=lambda share: say("planning", share),
             )
+        return replace(found, warnings=(*checked.warnings, *found.warnings))
 
     @contextmanager
     def _at_hand(self, portrait: str | Path, speech: str | Path, subtitles: str | Path | None) -> Iterator[_Files]:

@@ -53,14 +53,15 @@ def pair(books: Books, job: str, one: int | None, other: int | None) -> tuple[Ve
     """
     found = views.versions(books, job)
     if len(found) < 2:
-        have = "one version" if found else "no result yet"
-        raise NotAllowedError(f"job {job} has {have}: there is nothing to compare; `farm job redo` makes another")
+        have = "one version: there is nothing to compare; `farm job redo` makes another" if found else "no result yet"
+        raise NotAllowedError(f"job {job} has {have}")
     place = next(place for place, version in enumerate(found) if version.current)
     current, beside = found[place], found[place - 1] if place else found[1]
-    return (
-        named(books, job, one) if one is not None else beside,
-        named(books, job, other) if other is not None else current,
-    )
+    left = named(books, job, one) if one is not None else beside
+    right = named(books, job, other) if other is not None else current
+    if left.number == right.number:
+        raise NotAllowedError(f"both sides are version {left.number} of job {job}, wanted two")
+    return left, right
 
 
 def rollback(books: Books, storage: Storage, job: str, number: int, *, who: str) -> None:

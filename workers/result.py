@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from engine.media.poster import contact_sheet, poster
 from engine.media.provenance import Provenance
 from engine.media.video import digest_of
+from engine.timecode import timecode
 from farm.storage import keys
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from farm.storage.s3 import Storage
 
 PROGRAM = "sonic-farm"
+MOST_REDRAWN = 20
+"""Redrawn parts that a video's own record names."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,19 @@ def provenance_of(request: JobRequest, version: int, segments: Sequence[Mapping[
         portrait=request.portrait,
         speech=request.speech,
         seed=request.spec.seed,
+        redrawn=_in_words([segment["redraw"] for segment in segments if segment["redraw"]]),
         consent=request.consent,
     )
+
+
+def _in_words(redraws: Sequence[Mapping[str, int]]) -> str:
+    """'0:00:06.2 to 0:00:09.1 from seed 77', each once; the report has all of them."""
+    words = dict.fromkeys(
+        f"{timecode(2 * redraw['start'])} to {timecode(2 * redraw['stop'])} from seed {redraw['seed']}"
+        for redraw in redraws
+    )
+    more = f" and {len(words) - MOST_REDRAWN} more" if len(words) > MOST_REDRAWN else ""
+    return ", ".join(list(words)[:MOST_REDRAWN]) + more
 
 
 def publish(storage: Storage, job: str, version: int, result: Result, report: Mapping[str, Any]) -> None:

@@ -66,9 +66,13 @@ class Problem:
 def problems_of(measures: Measures, *, voiced: Spans) -> list[Problem]:
     """What is wrong with a chunk, in order of time; `voiced` are the job's frames25 [start, stop) with a voice."""
     found: list[Problem] = []
+    told = np.zeros(len(measures.luma) + 2, bool)  # one more on each side: what only touches is told as well
     # a black picture is also frozen and faceless, and begins with a jump: the first that touches a span tells of it
     for search in (_black, _frozen, _other_face, _still_mouth, _jumps):
-        found += [one for one in search(measures, voiced) if not any(_touch(one, other) for other in found)]
+        fresh = [one for one in search(measures, voiced) if not told[_place(one, measures, beside=1)].any()]
+        for one in fresh:
+            told[_place(one, measures, beside=0)] = True
+        found += fresh
     return sorted(found, key=lambda problem: problem.start)
 
 
@@ -203,8 +207,9 @@ def _problem(
     return Problem(kind, start, stop, None if value is None else round(value, 4), limit, sentence)
 
 
-def _touch(one: Problem, other: Problem) -> bool:
-    return one.start <= other.stop and other.start <= one.stop
+def _place(one: Problem, measures: Measures, *, beside: int) -> slice:
+    """A problem's frames in a row of the chunk's with one more on each side, and so many `beside` them."""
+    return slice(max(0, one.start - measures.start + 1 - beside), one.stop - measures.start + 1 + beside)
 
 
 def _filled(values: Iterable[float | None], gap: float) -> Reals:

@@ -15,6 +15,7 @@ import numpy as np
 
 from engine.errors import RenderError
 from engine.media.aac import AAC_FRAME, mp4_options
+from engine.media.provenance import AI_GENERATED
 from engine.media.reader import opened, to_rgb, whole
 from engine.media.video import FRAME_TIME, Encoding, VideoSink
 from engine.spec import FRAME_RATE
@@ -110,6 +111,7 @@ def _add_sound(pictures: Path, speech: Path, out: Path, start: Fraction) -> None
         seen, heard = video.streams.video[0], source.streams.audio[0]
         rate = heard.codec_context.sample_rate
         with av.open(str(out), "w", format="mp4", options=mp4_options(rate)) as file:
+            file.metadata["comment"] = f"{AI_GENERATED}, two versions side by side"
             shown = file.add_stream_from_template(seen)
             shown.time_base = FRAME_TIME
             sound = file.add_stream_from_template(heard)

@@ -47,8 +47,9 @@ class Provenance:
     """Where a video comes from.
 
     result: the version of the job's result. made: UTC, ISO 8601. program: name and version. weights: their identity,
-    licence: theirs; both empty for a renderer that has none. portrait, speech: SHA-256 of the inputs, in hex. consent:
-    where the agreement of the person shown is kept, as given at submit. content: None until the file is finished.
+    licence: theirs; both empty for a renderer that has none. redrawn: what another seed drew, in words. portrait,
+    speech: SHA-256 of the inputs, in hex. consent: where the agreement of the person shown is kept, as given at submit.
+    content: None until the file is finished.
 
     Raises ProvenanceError for a value of another type, a text that is too long and a hash that is none.
     """
@@ -66,6 +67,7 @@ class Provenance:
     speech: str
     seed: int
     consent: str
+    redrawn: str = ""
     content: Content | None = None
     version: int = PROVENANCE_VERSION
 

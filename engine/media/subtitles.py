@@ -155,6 +155,9 @@ def _cue(name: str, line: int, block: list[str]) -> Cue:
     start, stop = (_milliseconds(found.groups()[part : part + 4]) for part in (0, 4))
     if start >= stop:
         raise InputError(f"{name}, line {line}: ends at {_time(stop)}, wanted later than its start, {_time(start)}")
+    for place, words in enumerate(block[1:], start=line + 1):
+        if _TIMES.fullmatch(words.strip()):
+            raise InputError(f"{name}, line {place}: times within a subtitle, wanted an empty line before the next one")
     text = _LOOKS.sub("", "\n".join(block[1:])).strip()
     if not text:
         raise InputError(f"{name}, line {line + 1}: no text")

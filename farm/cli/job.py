@@ -162,7 +162,13 @@ def fetch(
     job_id: JobId,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", show_default=False, help="Where to write it. Default: JOB.mp4"),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            show_default=False,
+            help="Where to write it. Default: JOB.mp4, JOB-poster.jpg ...",
+        ),
     ] = None,
     what: Annotated[
         str,
@@ -185,7 +191,7 @@ def fetch(
     if what not in PARTS:
         raise InputRefusedError([f"--what is {what!r}, wanted one of {', '.join(PARTS)}"])
     part = PARTS[what]
-    path = writable(output or Path(f"{job_id}{Path(part).suffix}"))
+    path = writable(output or Path(job_id + ("" if what == "video" else f"-{what}") + Path(part).suffix))
     with Farm.from_settings(dir=folder) as farm:
         job = farm.job(job_id)
         download(job, path, version=version, what=part, quiet=as_json)

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 FULL_BAR = 10.0
 """Ordinary steps at which a bar is full."""
-STANDS_OUT = 6.0
-"""Ordinary steps from which a seam is marked where the report passes no verdict of its own."""
 NARROW = 90
 """Columns below which the chart leaves out what the sides were like."""
 
@@ -27,11 +25,11 @@ NARROW = 90
 class SeamChart:
     """Draws `seams`, as report.json lists them, at the width it is given.
 
-    bad: cuts of the seams that were refused; None where the report has no verdicts.
+    bad: cuts of the seams that were refused.
     """
 
     seams: Sequence[Mapping[str, Any]]
-    bad: frozenset[int] | None = None
+    bad: frozenset[int]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         if not self.seams:
@@ -68,7 +66,7 @@ class SeamChart:
         return row
 
     def _is_bad(self, seam: Mapping[str, Any]) -> bool:
-        return seam["step_ratio"] > STANDS_OUT if self.bad is None else seam["cut"] in self.bad
+        return seam["cut"] in self.bad
 
 
 def timecode(frames25: Sequence[int]) -> str:

@@ -72,7 +72,7 @@ def _facts(provenance: Provenance) -> Table:
         ("licence", provenance.licence or "the renderer names none"),
         ("portrait", provenance.portrait),
         ("speech", provenance.speech),
-        ("seed", str(provenance.seed)),
+        ("seed", str(provenance.seed) + (f"; {provenance.redrawn}" if provenance.redrawn else "")),
         ("consent", provenance.consent or "none was given"),
     ):
         table.add_row(name, plain(value))

@@ -77,6 +77,7 @@ def test_one_chunk_and_three_are_one_video_in_any_form(run_farm: Callable[..., F
     [
         ({"paste_back": True}, "paste_back was asked for with framing 'full', wanted framing 'face'"),
         ({"size": "721x400"}, "size is '721x400', wanted source, 720p, 1080p, or WxH of even sides"),
+        ({"fit": "crop"}, "fit 'crop' was asked for without a size to fit, wanted a size as well"),
         ({"smoothing": 1.5}, "smoothing is 1.5, wanted 0 to 1"),
         ({"quality": "best"}, "quality is 'best', wanted one of draft, standard, master"),
         ({"mark": 1}, "mark is 1, wanted true or false"),

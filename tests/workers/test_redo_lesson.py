@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from engine.media.provenance import read_provenance
 from engine.media.reader import read_rgb
 from farm.storage import keys
 from tests.conftest import PORTRAIT, wait_until
@@ -49,6 +50,8 @@ def test_one_chunk_is_drawn_anew_and_the_version_before_comes_back(
     assert changed(job, 1, 2) == (2 * made.redraw.start, 2 * made.redraw.stop)
     report = job.report()
     assert report["segments"][1]["redraw"] == asdict(made.redraw)
+    assert read_provenance(job.fetch(tmp_path / "2.mp4")).redrawn.endswith(f"from seed {made.redraw.seed}")
+    assert read_provenance(tmp_path / "1.mp4").redrawn == ""
     assert job.fetch(tmp_path / "again.mp4", version=1).read_bytes() == while_it_renders
 
     compared = list(read_rgb(job.compare(tmp_path / "compared.mp4")))

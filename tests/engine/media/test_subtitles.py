@@ -68,6 +68,11 @@ ONE = "1\n00:00:01,000 --> 00:00:02,000\n"
         pytest.param("", "holds no subtitles", id="empty"),
         pytest.param("\ufeff\n\n", "holds no subtitles", id="blank"),
         pytest.param("WEBVTT\n\n00:01.000 --> 00:02.000\nHi\n", "line 1: 'WEBVTT', wanted the number", id="WebVTT"),
+        pytest.param(
+            "1\n00:00:01,000 --> 00:00:02,000\nHi\n2\n00:00:03,000 --> 00:00:04,000\nHo\n",
+            "line 5: times within a subtitle, wanted an empty line before the next one",
+            id="no empty line between two",
+        ),
         pytest.param(b"1\n00:00:01,000 --> 00:00:02,000\nGr\xfc\xdfe\n", "line 3: not UTF-8", id="Latin-1"),
         pytest.param("1\n".encode("utf-16"), "line 1: not UTF-8", id="UTF-16"),
         pytest.param("1", "line 2: nothing, wanted times like", id="a number alone"),
