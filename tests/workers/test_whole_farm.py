@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from engine.media.video import digest_of, frame_hash, read_rgb
-from engine.plan import fade_weight
 from farm import JobFailedError
 from farm.storage import keys
 from tests.conftest import PORTRAIT, wait_until
@@ -51,7 +50,7 @@ def test_what_a_renderer_spoils_within_its_reach_is_never_seen_and_seams_fade(ho
         before, after = levels[cut - 12].mean(), levels[cut + 12].mean()
         assert {round(before / 60), round(after / 60)} == {2, 3}
         weights = [(levels[cut - 8 + k].mean() - before) / (after - before) for k in range(16)]
-        assert weights == pytest.approx([fade_weight(k, 16) for k in range(16)], abs=0.03)
+        assert weights == pytest.approx([(k + 1) / 17 for k in range(16)], abs=0.03), "an offset goes evenly"
 
 
 def test_a_slot_killed_in_the_middle_costs_one_attempt_and_no_frame(house: House) -> None:

@@ -48,7 +48,7 @@ class Running:
         return next(
             process
             for process in self.family()
-            if (line := process.cmdline())[0].split(" ")[0].endswith(program)
+            if f"{program} " in f"{(line := process.cmdline())[0]} "  # Redis puts its address behind its name
             and line[1 : 1 + len(arguments)] == list(arguments)
         )
 
