@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from contextlib import closing
@@ -63,6 +64,11 @@ def cli(environ: dict[str, str], capsys: pytest.CaptureFixture[str]) -> Callable
     return call
 
 
+def _hears_ctrl_c() -> None:
+    """Who started the tests in the background of a shell made them deaf to it, and their children too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def farm_process(environ: dict[str, str]) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start a command as a process of its own."""
@@ -71,7 +77,7 @@ def farm_process(environ: dict[str, str]) -> Iterator[Callable[..., subprocess.P
     def start(*arguments: str, **more: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-c", "from farm.cli.main import main; main()", *arguments]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        process = subprocess.Popen(command, env={**environ, **more}, **pipes)  # type: ignore[call-overload]
+        process = subprocess.Popen(command, env={**environ, **more}, preexec_fn=_hears_ctrl_c, **pipes)  # type: ignore[call-overload]
         started.append(process)
         return process  # type: ignore[no-any-return]
 
