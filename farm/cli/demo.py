@@ -45,7 +45,7 @@ SHOWS = {
     "preview": Show("lesson.mp4", "lesson.opus", 10, {}),
     # made-up weights draw noise, in which no check finds a face; small and short, for this runs on a CPU
     "sonic": Show(
-        "sonic.mp4", "greeting.opus", 3, {"renderer": "sonic", "steps": 4, "min_resolution": 128, "check": False}
+        "sonic.mp4", "greeting.opus", 2.5, {"renderer": "sonic", "steps": 4, "min_resolution": 128, "check": False}
     ),
 }
 
