@@ -148,6 +148,11 @@ def geometry_of(name: str, declared: Mapping[str, str]) -> Geometry:
     return renderer_class(name, declared).geometry
 
 
+def known_geometry(name: str) -> Geometry:
+    """The same where the classes of others cannot be imported: for those as if they had neither reach nor window."""
+    return BUILT_IN[name].geometry if name in BUILT_IN else Geometry()
+
+
 def renderer_class(name: str, declared: Mapping[str, str]) -> type[Renderer]:
     """The class behind a declared name; imports it, loads nothing.
 

@@ -8,8 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from engine.media.audio import decode_speech
-from engine.plan import Geometry, Plan
-from engine.renderer import BUILT_IN
+from engine.renderer import known_geometry
 from farm.errors import BooksUnreachableError
 from farm.estimate import ChunkLength, Estimate, chunk_length, estimate, geometry_for, plan_speech
 from farm.jobs.load import Load, load_of
@@ -18,6 +17,7 @@ from farm.jobs.speeds import Speed, Work, speeds_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from engine.plan import Plan
     from engine.spec import OutputSpec, RenderSpec
     from farm.jobs.store import Books
     from farm.settings import Settings
@@ -70,9 +70,7 @@ def dry_run(
     with the farm is planned as one without reach, for its class is on the workers alone. Raises SpeechError.
     """
     spec = wanted.spec
-    geometry = geometry_for(
-        BUILT_IN[spec.renderer].geometry if spec.renderer in BUILT_IN else Geometry(), wanted.output
-    )
+    geometry = geometry_for(known_geometry(spec.renderer), wanted.output)
     load, speeds, warnings = _look(books, wanted, settings)
     with TemporaryDirectory(prefix="sonic-farm-plan-") as folder:
         pcm = Path(folder) / "speech.pcm"

@@ -14,10 +14,10 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Self
 
 from engine.errors import PlanError
-from engine.plan import Geometry, plan_chunks
-from engine.renderer import BUILT_IN
+from engine.plan import plan_chunks
+from engine.renderer import BUILT_IN, known_geometry
 from engine.spec import OutputSpec, RenderSpec
-from farm.errors import InputRefusedError
+from farm.errors import BooksUnreachableError, InputRefusedError
 from farm.job import Job
 from farm.jobs import views
 from farm.jobs.model import DEFAULT_PRIORITY, PLAN, PRIORITIES, JobState, JobView, SlotView
@@ -135,7 +135,7 @@ class Farm:
         labels += _priority_problems(priority)
         with self._at_hand(portrait, speech, subtitles) as files:
             say("checking", 0.0)
-            checked = self._check(files, parameters, duration, chunk_seconds, labels)
+            checked = self._check(files, parameters, duration, chunk_seconds, labels, declared=self._declared())
             say("storing", 0.0)
             stored = self._store(files, on_progress=lambda share: say("storing", share))
         spec, output = checked.spec, self._settled(checked)
@@ -181,7 +181,12 @@ class Farm:
         say = on_progress or (lambda _what, _share: None)
         with self._at_hand(portrait, speech, subtitles) as files:
             say("checking", 0.0)
-            checked = self._check(files, parameters, duration, chunk_seconds, _priority_problems(priority))
+            try:
+                declared = self._declared()
+            except BooksUnreachableError:  # the plan itself says that it was made without the farm
+                declared = None
+            problems = _priority_problems(priority)
+            checked = self._check(files, parameters, duration, chunk_seconds, problems, declared=declared)
             wanted = Wanted(
                 spec=checked.spec,
                 output=self._settled(checked),
@@ -236,6 +241,8 @@ class Farm:
         duration: float | None,
         chunk_seconds: float | None,
         problems: list[str],
+        *,
+        declared: set[str] | None,
     ) -> Checked:
         from farm.preflight import preflight
 
@@ -248,12 +255,11 @@ class Farm:
                 duration=duration,
                 max_speech_seconds=self.settings.max_speech_seconds,
                 chunk_seconds=chunk_seconds,
-                declared={renderer for slot in self.slots() if slot.state != "lost" for renderer in slot.renderers},
+                declared=declared,
                 subtitles=files.subtitles,
             )
             if chunk_seconds is not None:
-                built_in = BUILT_IN.get(checked.spec.renderer)
-                geometry = built_in.geometry if built_in else Geometry()
+                geometry = known_geometry(checked.spec.renderer)
                 plan_chunks(checked.speech.frames25, chunk_seconds=chunk_seconds, geometry=geometry)
         except InputRefusedError as refusal:
             raise InputRefusedError(problems + refusal.problems) from None
@@ -262,6 +268,10 @@ class Farm:
         if problems:
             raise InputRefusedError(problems)
         return checked
+
+    def _declared(self) -> set[str]:
+        """Renderers that the farm's slots offer now."""
+        return {renderer for slot in self.slots() if slot.state != "lost" for renderer in slot.renderers}
 
     def _enter(self, request: JobRequest) -> Job:
         known = self._same_job(request.token)

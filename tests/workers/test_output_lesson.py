@@ -13,7 +13,7 @@ from engine.media.contract import check_contract
 from engine.media.provenance import read_provenance
 from engine.media.reader import read_rgb
 from engine.media.subtitles import read_srt
-from farm import InputRefusedError
+from farm import Farm, InputRefusedError, Settings
 from farm.verify import verify
 from tests.conftest import PORTRAIT, ROOT
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from farm import Farm
 
 GREETING = ROOT / "samples" / "greeting.opus"
 SRT = "1\n00:00:00,500 --> 00:00:02,000\nGood morning.\n\n2\n00:00:02,500 --> 00:00:04,000\nLet us <i>begin</i>.\n"
@@ -85,22 +84,25 @@ def test_one_chunk_and_three_are_one_video_in_any_form(run_farm: Callable[..., F
     ],
 )
 def test_a_form_that_cannot_be_is_refused_before_anything_is_queued(
-    settings: object, asked: dict[str, object], words: str
+    settings: Settings, asked: dict[str, object], words: str
 ) -> None:
-    from farm import Farm
-
-    with Farm(settings) as farm:  # type: ignore[arg-type]
+    with Farm(settings) as farm:
         with pytest.raises(InputRefusedError) as refusal:
             farm.submit(PORTRAIT, GREETING, **asked)  # type: ignore[arg-type]
         assert words in "\n".join(refusal.value.problems)
         assert farm.jobs() == []
 
 
-def test_subtitles_of_another_lesson_are_refused_with_their_line(settings: object, tmp_path: Path) -> None:
-    from farm import Farm
+def test_a_lesson_is_planned_without_a_farm_too(settings: Settings) -> None:
+    with Farm(settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0", "slots": 3})) as farm:
+        found = farm.dry_run(PORTRAIT, GREETING, chunk_seconds=2)
+    assert len(found.plan.chunks) == 3
+    assert any("planned for setting slots (3)" in warning for warning in found.warnings)
 
+
+def test_subtitles_of_another_lesson_are_refused_with_their_line(settings: Settings, tmp_path: Path) -> None:
     (late := tmp_path / "late.srt").write_text("1\n00:10:00,000 --> 00:10:01,000\nToo late.\n")
-    with Farm(settings) as farm:  # type: ignore[arg-type]
+    with Farm(settings) as farm:
         for given, words in ((late, "line 2"), (tmp_path / "none.srt", "none.srt cannot be read")):
             with pytest.raises(InputRefusedError) as refusal:
                 farm.submit(PORTRAIT, GREETING, subtitles=given)
