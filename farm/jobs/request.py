@@ -19,6 +19,8 @@ class JobRequest:
     submitted: Unix seconds. token: what makes two submits one job. chunk_seconds: as asked, None for what suits the
     farm. pixels: of a rendered frame, which decides where it fits. licence: of the renderer's weights, if they have
     one. consent: where the agreement of the person shown is kept. subtitles: SHA-256 of an SRT file, or nothing.
+    batch, row: the batch it belongs to and its row's number there, from 1. edit_of: the job whose cuts its plan keeps.
+    webhook: who is told how it ends. held: it waits until its batch is released.
     """
 
     id: str
@@ -39,6 +41,11 @@ class JobRequest:
     licence: str
     consent: str = ""
     subtitles: str = ""
+    batch: str = ""
+    row: int = 0
+    edit_of: str = ""
+    webhook: str = ""
+    held: bool = False
     warnings: tuple[str, ...] = ()
     version: int = REQUEST_VERSION
 
@@ -62,6 +69,8 @@ class JobRequest:
             "pixels": self.pixels,
             "licence": self.licence,
             "warnings": json.dumps(self.warnings),
+            **({"batch": self.batch, "row": self.row} if self.batch else {}),
+            **({"held": 1} if self.held else {}),
         }
 
 
