@@ -17,7 +17,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.media.audio import decode_speech
 from engine.media.pauses import listen
@@ -26,18 +26,23 @@ from engine.renderer import BUILT_IN
 from engine.spec import FRAME_RATE, OutputSpec
 from farm.estimate import geometry_for
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 SAMPLES = Path(__file__).parent.parent / "samples"
 MINUTES = (10, 30, 60, 120)
 WANTED = {30: 0.16, 60: 0.08}
 """Most waste at about so many seconds kept."""
+FILTERED = {31: 0.16, 63: 0.08}
+"""The same with the motion filter, whose neighbours make spans longer: on chunks that are longer by as much."""
 
 
-def nominal(renders: Geometry) -> list[dict[str, Any]]:
-    """Lessons that nobody listened to, a row each."""
+def nominal(renders: Geometry, lengths: Mapping[int, float]) -> list[dict[str, Any]]:
+    """Lessons that nobody listened to, a row each. lengths: seconds kept, about, and the most waste."""
     rows = []
     for minutes in MINUTES:
         row: dict[str, Any] = {"minutes": minutes}
-        for seconds in WANTED:
+        for seconds in lengths:
             plan = plan_chunks(minutes * 60 * FRAME_RATE, chunk_seconds=seconds, geometry=renders)
             row[f"waste_{seconds}"] = round(plan.waste, 4)
             row[f"windows_{seconds}"] = plan.computed // renders.window
@@ -77,11 +82,11 @@ def long_pcm(folder: Path, frames25: int) -> Path:
     return path
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    lines = ["| lesson | about 30 s kept | about 60 s kept |", "|---|---|---|"]
+def table(rows: list[dict[str, Any]], lengths: Mapping[int, float]) -> str:
+    lines = [f"| lesson | {' | '.join(f'chunk_seconds {s}' for s in lengths)} |", "|---|---|---|"]
     for row in rows:
         cells = [
-            f"{row[f'waste_{s}']:.1%} ({row[f'windows_{s}']} windows, {row[f'kept_{s}']:.1f} s each)" for s in WANTED
+            f"{row[f'waste_{s}']:.1%} ({row[f'windows_{s}']} windows, {row[f'kept_{s}']:.1f} s each)" for s in lengths
         ]
         lines.append(f"| {row['minutes']} min | {cells[0]} | {cells[1]} |")
     return "\n".join(lines)
@@ -94,13 +99,18 @@ def main() -> None:
     args = parser.parse_args()
     sonic = BUILT_IN["sonic"].geometry
     filtered = geometry_for(sonic, OutputSpec(smoothing=BUILT_IN["sonic"].smoothing))
-    rows = nominal(replace(sonic, radius=0))
-    found = {"nominal": rows, "with_filter": nominal(filtered), "lesson": heard(args.listen, sonic)}
-    reached = all(row[f"waste_{seconds}"] < most for row in rows for seconds, most in WANTED.items())
+    plain, steadied = nominal(replace(sonic, radius=0), WANTED), nominal(filtered, FILTERED)
+    found = {"nominal": plain, "with_filter": steadied, "lesson": heard(args.listen, sonic)}
+    reached = all(
+        row[f"waste_{seconds}"] < most
+        for rows, lengths in ((plain, WANTED), (steadied, FILTERED))
+        for row in rows
+        for seconds, most in lengths.items()
+    )
     if args.json:
         print(json.dumps({**found, "reached": reached}))
     else:
-        print(table(rows), "\n\nwith the motion filter:\n" + table(found["with_filter"]), sep="\n")
+        print(table(plain, WANTED), "\n\nwith the motion filter:\n" + table(steadied, FILTERED), sep="\n")
         print("\n" + "\n".join(f"{name:18} {value}" for name, value in found["lesson"].items()))
     sys.exit(0 if reached else 1)
 
