@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
 
+    from engine.media.subtitles import Cue
+
     Box = tuple[float, float, float, float]
 
 Spec = TypeVar("Spec", RenderSpec, OutputSpec)
@@ -60,11 +62,48 @@ class _Findings:
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
+    def take(self, look: PortraitLook | SpeechLook) -> None:
+        self.problems += look.problems
+        self.warnings += look.warnings
+
 
 @dataclass(frozen=True)
-class _Portrait:
-    size: tuple[int, int]
-    face: Box
+class PortraitLook:
+    """What was seen of a portrait. size: (width, height); size and face are None where it cannot be rendered."""
+
+    name: str
+    problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    size: tuple[int, int] | None = None
+    face: Box | None = None
+
+
+@dataclass(frozen=True)
+class SpeechLook:
+    """What was heard of a speech; info is None where it cannot be read."""
+
+    name: str
+    problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    info: SpeechInfo | None = None
+
+
+@dataclass(frozen=True)
+class SubtitlesLook:
+    """What was read of subtitles; cues is None where they cannot be read."""
+
+    name: str
+    problems: tuple[str, ...] = ()
+    cues: tuple[Cue, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Looks:
+    """A job's files, each looked at once; many jobs may share one look."""
+
+    portrait: PortraitLook
+    speech: SpeechLook
+    subtitles: SubtitlesLook | None = None
 
 
 def preflight(
@@ -78,31 +117,48 @@ def preflight(
     declared: Collection[str] | None,
     subtitles: Path | None = None,
 ) -> Checked:
-    """Look at everything a job is made of.
+    """Look at everything a job is made of, and judge it. Raises InputRefusedError with every problem at once."""
+    looks = Looks(
+        look_at_portrait(portrait),
+        look_at_speech(speech, max_speech_seconds=max_speech_seconds),
+        look_at_subtitles(subtitles) if subtitles is not None else None,
+    )
+    return judge(looks, parameters, duration=duration, chunk_seconds=chunk_seconds, declared=declared)
+
+
+def judge(
+    looks: Looks,
+    parameters: Mapping[str, Any],
+    *,
+    duration: float | None,
+    chunk_seconds: float | None,
+    declared: Collection[str] | None,
+) -> Checked:
+    """Hold what a job is asked for against what its files are.
 
     parameters: fields of RenderSpec and OutputSpec. duration: seconds that the speech should have. declared:
-    renderers that the farm's slots offer now, None where that is not known. Files are judged by their content,
-    whatever their names. subtitles: an SRT file, where one is given.
+    renderers that the farm's slots offer now, None where that is not known.
 
-    Raises InputRefusedError with every problem at once.
+    Raises InputRefusedError with every problem at once, those of the files included.
     """
     found = _Findings()
     spec, output = _check_parameters(parameters, found)
     if chunk_seconds is not None:
         _check_chunk_seconds(chunk_seconds, found)
-    picture = _check_portrait(portrait, found)
-    sound = _check_speech(speech, max_speech_seconds, found)
+    picture, sound = looks.portrait, looks.speech
+    found.take(picture)
+    found.take(sound)
     if duration is not None:
-        _check_duration(duration, speech, sound, found)
-    if subtitles is not None:
-        _check_subtitles(subtitles, sound, found)
-    if spec and picture:
-        _check_picture_size(picture, spec, found)
+        _check_duration(duration, sound, found)
+    if looks.subtitles is not None:
+        _check_subtitles(looks.subtitles, sound.info, found)
+    if spec and picture.size:
+        _check_picture_size(picture.size, spec, found)
     if spec and declared is not None:
         _check_renderer(spec.renderer, declared, found)
-    if found.problems or spec is None or output is None or picture is None or sound is None:
+    if found.problems or not (spec and output and picture.size and picture.face and sound.info):
         raise InputRefusedError(found.problems)
-    return Checked(spec, output, sound, picture.size, picture.face, tuple(found.warnings))
+    return Checked(spec, output, sound.info, picture.size, picture.face, tuple(found.warnings))
 
 
 def _check_parameters(parameters: Mapping[str, Any], found: _Findings) -> tuple[RenderSpec | None, OutputSpec | None]:
@@ -156,90 +212,91 @@ def _check_chunk_seconds(chunk_seconds: float, found: _Findings) -> None:
         found.problems.append(f"chunk_seconds is {chunk_seconds!r}, wanted a number of seconds above 0")
 
 
-def _check_portrait(path: Path, found: _Findings) -> _Portrait | None:
+def look_at_portrait(path: Path) -> PortraitLook:
+    """Find the face in a photo, which is judged by its content, whatever its name."""
     try:
         image = load_portrait(path)
     except PortraitError as error:
-        found.problems.append(str(error))
-        return None
+        return PortraitLook(path.name, (str(error),))
     size = (image.shape[1], image.shape[0])
     faces = detect_faces(image)
     if not faces:
-        found.problems.append(f"portrait {path.name} shows no face, wanted one that looks at the camera")
-        return None
+        return PortraitLook(path.name, (f"portrait {path.name} shows no face, wanted one that looks at the camera",))
     x0, y0, x1, y1 = (round(edge) for edge in faces[0].box)
+    warnings: tuple[str, ...] = ()
     if len(faces) > 1:
-        found.warnings.append(
-            f"portrait {path.name} shows {len(faces)} faces: the largest is taken, "
-            f"{x1 - x0}x{y1 - y0} pixels at x {x0}, y {y0}"
-        )
-    problems = face_problems(faces[0], size)
-    found.problems += [f"portrait {path.name}: {problem}" for problem in problems]
-    return None if problems else _Portrait(size, faces[0].box)
+        words = f"shows {len(faces)} faces: the largest is taken, {x1 - x0}x{y1 - y0} pixels at x {x0}, y {y0}"
+        warnings = (f"portrait {path.name} {words}",)
+    if problems := face_problems(faces[0], size):
+        return PortraitLook(path.name, tuple(f"portrait {path.name}: {problem}" for problem in problems), warnings)
+    return PortraitLook(path.name, (), warnings, size, faces[0].box)
 
 
-def _check_picture_size(picture: _Portrait, spec: RenderSpec, found: _Findings) -> None:
+def look_at_speech(path: Path, *, max_speech_seconds: float) -> SpeechLook:
+    """Hear a recording from end to end: its length and its level."""
+    try:
+        info = inspect_speech(path)
+    except SpeechError as error:
+        return SpeechLook(path.name, (str(error),))
+    problems = []
+    if info.seconds < SHORTEST_SPEECH_SECONDS:
+        wanted = f"{SHORTEST_SPEECH_SECONDS:g} s or more"
+        problems.append(f"speech {path.name} lasts {info.seconds:.3f} s, wanted {wanted}")
+    if info.seconds > max_speech_seconds:
+        problems.append(f"speech {path.name} lasts {_clock(info.seconds)}, wanted {_clock(max_speech_seconds)} at most")
+    return SpeechLook(path.name, tuple(problems), _level_warnings(path.name, info), info)
+
+
+def look_at_subtitles(path: Path) -> SubtitlesLook:
+    """Read an SRT file."""
+    try:
+        return SubtitlesLook(path.name, cues=tuple(read_srt(path)))
+    except InputError as error:
+        return SubtitlesLook(path.name, (str(error),))
+    except OSError as error:
+        return SubtitlesLook(path.name, (f"subtitles {path} cannot be read: {error.strerror}",))
+
+
+def _check_picture_size(size: tuple[int, int], spec: RenderSpec, found: _Findings) -> None:
     if spec.framing != "full":
         return
-    width, height = picture.size
+    width, height = size
     try:
         render_size(height, width, spec.min_resolution)
     except PortraitError as error:
         found.problems.append(f"{error}: take a smaller min_resolution than {spec.min_resolution}, or framing 'face'")
 
 
-def _check_speech(path: Path, longest_seconds: float, found: _Findings) -> SpeechInfo | None:
+def _check_subtitles(text: SubtitlesLook, sound: SpeechInfo | None, found: _Findings) -> None:
+    found.problems += text.problems
+    if sound is None or text.cues is None:
+        return
     try:
-        info = inspect_speech(path)
-    except SpeechError as error:
-        found.problems.append(str(error))
-        return None
-    if info.seconds < SHORTEST_SPEECH_SECONDS:
-        wanted = f"{SHORTEST_SPEECH_SECONDS:g} s or more"
-        found.problems.append(f"speech {path.name} lasts {info.seconds:.3f} s, wanted {wanted}")
-    if info.seconds > longest_seconds:
-        found.problems.append(
-            f"speech {path.name} lasts {_clock(info.seconds)}, wanted {_clock(longest_seconds)} at most"
-        )
-    _check_level(path.name, info, found)
-    return info
-
-
-def _check_subtitles(path: Path, sound: SpeechInfo | None, found: _Findings) -> None:
-    try:
-        cues = read_srt(path)
+        fitted(text.cues, sound.frames25)
     except InputError as error:
-        found.problems.append(str(error))
-        return
-    except OSError as error:
-        found.problems.append(f"subtitles {path} cannot be read: {error.strerror}")
-        return
-    if sound is None:
-        return
-    try:
-        fitted(cues, sound.frames25)
-    except InputError as error:
-        found.problems.append(f"subtitles {path.name}: {error}")
+        found.problems.append(f"subtitles {text.name}: {error}")
 
 
-def _check_level(name: str, info: SpeechInfo, found: _Findings) -> None:
+def _level_warnings(name: str, info: SpeechInfo) -> tuple[str, ...]:
+    warnings = []
     if info.loudness_dbfs < SILENT_BELOW_DBFS:
         level = "digital silence" if math.isinf(info.loudness_dbfs) else f"{info.loudness_dbfs:.0f} dBFS at its loudest"
         wanted = f"wanted {SILENT_BELOW_DBFS:g} dBFS or more"
-        found.warnings.append(f"speech {name} is silent throughout: {level}, {wanted}; the mouth will rest")
+        warnings.append(f"speech {name} is silent throughout: {level}, {wanted}; the mouth will rest")
     if info.clipped > CLIPPED_ABOVE:
-        found.warnings.append(
+        warnings.append(
             f"speech {name} is clipped: {info.clipped:.1%} of its samples are at full scale, "
             f"wanted {CLIPPED_ABOVE:.1%} at most"
         )
+    return tuple(warnings)
 
 
-def _check_duration(duration: float, path: Path, info: SpeechInfo | None, found: _Findings) -> None:
+def _check_duration(duration: float, speech: SpeechLook, found: _Findings) -> None:
     if not (_is(duration, float) and math.isfinite(duration) and duration > 0):
         found.problems.append(f"duration is {duration!r}, wanted a number of seconds above 0")
-    elif info and abs(duration - info.seconds) > FRAME_SECONDS + 1e-9:
+    elif speech.info and abs(duration - speech.info.seconds) > FRAME_SECONDS + 1e-9:
         found.problems.append(
-            f"duration is {duration:g} s but speech {path.name} lasts {info.seconds:.3f} s, "
+            f"duration is {duration:g} s but speech {speech.name} lasts {speech.info.seconds:.3f} s, "
             f"wanted the same within a frame ({FRAME_SECONDS:g} s)"
         )
 

@@ -12,6 +12,15 @@ from engine.spec import OutputSpec, RenderSpec
 REQUEST_VERSION = 1
 
 
+@dataclass(frozen=True)
+class InBatch:
+    """A job's place in a batch. row: its line in the manifest, from 1. held: it waits until its batch is released."""
+
+    id: str
+    row: int
+    held: bool = False
+
+
 @dataclass(frozen=True, kw_only=True)
 class JobRequest:
     """A job's inputs and settings. portrait, speech: SHA-256 of the files; *_name: what they were called.
