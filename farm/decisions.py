@@ -6,9 +6,12 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
+from farm.jobs import views
+from farm.jobs.model import JobState
 from farm.storage import keys
 
 if TYPE_CHECKING:
+    from farm.jobs.store import Books
     from farm.storage.s3 import Storage
 
 KINDS: tuple[keys.Decision, ...] = get_args(keys.Decision)
@@ -26,6 +29,18 @@ class Decision:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Decision:
         return cls(data["who"], data["at"], data["value"])
+
+
+def decide(books: Books, storage: Storage, job: str, what: str, *, who: str, value: int | None = None) -> None:
+    """Decide about a job, in storage and in the books; raises NotFoundError, NotAllowedError.
+
+    What stops a job is in storage before the books hear of it, what lets it go on leaves storage after: whoever dies in
+    between, a recovery never renders what somebody stopped. An ended job's books refuse; nothing is kept.
+    """
+    if not JobState(views.job_fields(books, job)["state"]).ended:
+        keep(storage, job, what, who=who, value=value)
+    books.decide(job, what, who=who, value=value)
+    lift(storage, job, what)
 
 
 def keep(storage: Storage, job: str, what: str, *, who: str, value: int | None = None) -> None:

@@ -134,12 +134,7 @@ class Job:
 
     def _decide(self, what: str, *, value: int | None = None) -> None:
         farm = self._farm
-        # What stops a job is in storage before the books hear of it, what lets it go on leaves storage after: whoever
-        # dies in between, a recovery never renders what somebody stopped. An ended job's books refuse; nothing is kept.
-        if not JobState(views.job_fields(farm.books, self.id)["state"]).ended:
-            decisions.keep(farm.storage, self.id, what, who=farm.settings.owner, value=value)
-        farm.books.decide(self.id, what, who=farm.settings.owner, value=value)
-        decisions.lift(farm.storage, self.id, what)
+        decisions.decide(farm.books, farm.storage, self.id, what, who=farm.settings.owner, value=value)
         farm.bell.ring(farm.books.dispatch())
 
     def redo(

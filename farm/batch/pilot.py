@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from farm.errors import InputRefusedError
+from farm.storage import keys
 from farm.submission import LONGEST_NAME, Lesson
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
+
+    from farm.storage.s3 import Storage
 
 SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 60.0
 """A clip that shows something, and one that still is only a sample."""
@@ -59,39 +62,72 @@ class Candidate:
     presenter: str
     lesson: Lesson
 
+    @property
+    def who(self) -> str:
+        return self.presenter or f"portrait {Path(str(self.lesson.portrait)).name}"
 
-def pilot_lessons(
+
+@dataclass(frozen=True)
+class Sample:
+    """A clip to be rendered, submitted as the row `row` of a batch of its own. stands_for: the rows that it shows."""
+
+    row: int
+    who: str
+    stands_for: tuple[int, ...]
+    lesson: Lesson
+
+
+def pilot_samples(
     rows: Iterable[Candidate], pilot: Pilot, *, folder: Path, local: Callable[[str | Path], Path]
-) -> dict[int, Lesson]:
-    """The clips to submit, by row: the same lesson with a few seconds of its speech, cut sample by sample.
+) -> list[Sample]:
+    """The clips to submit: a row's own lesson with a few seconds of its speech, cut sample by sample.
 
     rows: in order, only those that are right. folder: where the cut speeches are written; they are needed until the
     clips are submitted. local: a speech's file on this machine. Raises SpeechError.
     """
-    from engine.media.excerpt import cut_excerpt, loudest_start
-
-    clips = {}
-    for chosen in _chosen(rows, pilot):
-        lesson, speech = chosen.lesson, local(chosen.lesson.speech)
-        start = loudest_start(speech, seconds=pilot.seconds) if pilot.begin == "loudest" else 0.0
-        cut = folder / f"row-{chosen.row}-pilot.wav"
-        cut_excerpt(speech, cut, start=start, seconds=pilot.seconds)
+    found = []
+    for chosen, stands_for in _chosen(list(rows), pilot):
+        lesson = chosen.lesson
         name = lesson.name if lesson.name is not None else Path(str(lesson.speech)).stem
-        clips[chosen.row] = replace(
+        clip = replace(
             lesson,
-            speech=cut,
+            speech=_cut(local(lesson.speech), folder / f"row-{chosen.row}-pilot.wav", pilot),
             name=name[: LONGEST_NAME - len(MARK)] + MARK,
             token=f"{lesson.token}{MARK}" if lesson.token is not None else None,
             duration=None,  # both speak of the whole speech
             subtitles=None,
         )
-    return clips
+        found.append(Sample(chosen.row, chosen.who, stands_for, clip))
+    return found
 
 
-def _chosen(rows: Iterable[Candidate], pilot: Pilot) -> list[Candidate]:
-    if pilot.every is not None:
-        return list(rows)[:: pilot.every]
-    first: dict[str, Candidate] = {}
-    for row in rows:
-        first.setdefault(row.presenter or f"portrait {row.lesson.portrait}", row)
-    return list(first.values())
+def _cut(speech: Path, target: Path, pilot: Pilot) -> Path:
+    from engine.media.excerpt import cut_excerpt, loudest_start
+
+    start = loudest_start(speech, seconds=pilot.seconds) if pilot.begin == "loudest" else 0.0
+    cut_excerpt(speech, target, start=start, seconds=pilot.seconds)
+    return target
+
+
+def _chosen(rows: list[Candidate], pilot: Pilot) -> list[tuple[Candidate, tuple[int, ...]]]:
+    """The rows to show, each with those it stands for: the ones up to the next, or all of its presenter."""
+    groups: dict[object, list[Candidate]] = {}
+    for place, row in enumerate(rows):
+        one = place // pilot.every if pilot.every is not None else (row.presenter, row.presenter or row.lesson.portrait)
+        groups.setdefault(one, []).append(row)
+    return [(group[0], tuple(dict.fromkeys(row.row for row in group))) for group in groups.values()]
+
+
+def keep_samples(storage: Storage, batch: str, pilot_batch: str, samples: Sequence[Sample]) -> None:
+    """Write down which batch shows the clips and what each stands for; those of an earlier submit stay."""
+    known = pilot_of(storage, batch)
+    clips = {str(one.row): {"who": one.who, "rows": list(one.stands_for)} for one in samples}
+    found = {"version": 1, "pilot": pilot_batch, "clips": {**(known["clips"] if known else {}), **clips}}
+    storage.put_json(keys.batch_pilot(batch), found)
+
+
+def pilot_of(storage: Storage, batch: str) -> dict[str, Any] | None:
+    """A batch's pilot: {"pilot": its batch, "clips": {row: {"who", "rows"}}}; None where it has none."""
+    key = keys.batch_pilot(batch)
+    found: dict[str, Any] | None = storage.get_json(key) if storage.exists(key) else None
+    return found

@@ -1,6 +1,7 @@
 """Every object key in one place.
 
     assets/<sha256>                                 inputs, by content
+    rendered/<recipe>.json <recipe>.refused         who has a segment made by a recipe; that acceptance refused it
     jobs/<id>/job.json plan.json                    what was asked, how it was cut
     jobs/<id>/speech.pcm speech.m4a                 16 kHz mono s16, read by range; the AAC that the result carries
     jobs/<id>/cancel.json pause.json priority.json  what people decided, while it holds
@@ -9,6 +10,8 @@
     jobs/<id>/segments/<chunk>/<attempt>/           body.mp4, head.mkv, tail.mkv; segment.json last: it is the commit
     jobs/<id>/results/<version>/                    video.mp4, poster.jpg, sheet.jpg, provenance.json; report.json last
     jobs/<id>/logs/<unit>/<attempt>.log             unit: "plan", "stitch" or a chunk's number
+    batches/<id>/pause.json cancel.json limit.json  what people decided about a batch, while it holds
+    batches/<id>/pilot.json released/<suffix>.json  its clips and what they stand for; rows let go after them
 
 Parts of a key are checked where the key is made, so that no name from outside can lead anywhere else.
 """
@@ -25,15 +28,21 @@ JOBS = "jobs/"
 """Prefix of everything that belongs to jobs."""
 ASSETS = "assets/"
 """Prefix of the inputs."""
+BATCHES = "batches/"
+"""Prefix of everything that belongs to batches."""
+RENDERED = "rendered/"
+"""Prefix of the index of segments that may be taken."""
 
 SegmentFile = Literal["body.mp4", "head.mkv", "tail.mkv", "segment.json"]
 ResultFile = Literal["video.mp4", "poster.jpg", "sheet.jpg", "provenance.json", "report.json"]
 Decision = Literal["cancel", "pause", "priority"]
+BatchDecision = Literal["cancel", "pause", "limit"]
 
 _JOB = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-z]{6}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ATTEMPT = re.compile(r"[0-9]{1,9}-[0-9a-z]{1,32}")
 _UNIT = re.compile(r"plan|stitch|[0-9]{1,9}")
+_RELEASE = re.compile(r"[0-9a-f]{8}")
 _IN_JOB = re.compile(
     rf"{JOBS}(?P<job>{_JOB.pattern})/"
     rf"(segments/(?P<chunk>[0-9]{{1,9}})/(?P<attempt>{_ATTEMPT.pattern})/"
@@ -90,6 +99,16 @@ def asset_digest(key: str) -> str | None:
     return found[1] if found else None
 
 
+def rendered(recipe: str) -> str:
+    """Who has a segment that was made by this recipe."""
+    return f"{RENDERED}{_recipe(recipe)}.json"
+
+
+def refused(recipe: str) -> str:
+    """The mark that acceptance refused what this recipe gives."""
+    return f"{RENDERED}{_recipe(recipe)}.refused"
+
+
 def job_folder(job: str) -> str:
     """Prefix of everything that a job owns but its inputs."""
     return f"{JOBS}{_checked(_JOB, job, what='job', wanted='an id like 20261122-181530-k3f9ab')}/"
@@ -138,6 +157,32 @@ def rollback(job: str, decided: str) -> str:
     return f"{rollbacks_folder(job)}{_attempt(decided)}.json"
 
 
+def batch_folder(batch: str) -> str:
+    """Prefix of everything that a batch owns; its jobs have folders of their own."""
+    return f"{BATCHES}{_checked(_JOB, batch, what='batch', wanted='an id like 20261122-181530-k3f9ab')}/"
+
+
+def batch_decision(batch: str, name: BatchDecision) -> str:
+    """The small object that makes a decision about a batch outlive the books."""
+    return f"{batch_folder(batch)}{name}.json"
+
+
+def batch_pilot(batch: str) -> str:
+    """Which batch has its clips, and what each stands for."""
+    return f"{batch_folder(batch)}pilot.json"
+
+
+def released_folder(batch: str) -> str:
+    """Prefix of all decisions to let rows of a batch go."""
+    return f"{batch_folder(batch)}released/"
+
+
+def released(batch: str, suffix: str) -> str:
+    """One of them: two people may decide at once."""
+    name = _checked(_RELEASE, suffix, what="release", wanted="8 hexadecimal digits")
+    return f"{released_folder(batch)}{name}.json"
+
+
 def segments_folder(job: str, chunk: int | None = None) -> str:
     """Prefix of all segments of a job, or of one chunk's."""
     folder = f"{job_folder(job)}segments/"
@@ -166,6 +211,10 @@ def logs_folder(job: str, unit: str | int | None = None) -> str:
 
 def log(job: str, unit: str | int, attempt: str) -> str:
     return f"{logs_folder(job, unit)}{_attempt(attempt)}.log"
+
+
+def _recipe(recipe: str) -> str:
+    return _checked(_SHA256, recipe, what="recipe", wanted="64 hexadecimal digits")
 
 
 def _attempt(attempt: str) -> str:
