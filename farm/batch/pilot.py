@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from farm.errors import InputRefusedError
 from farm.storage import keys
@@ -86,12 +86,12 @@ def pilot_samples(
     clips are submitted. local: a speech's file on this machine. Raises SpeechError.
     """
     found = []
-    for chosen, stands_for in _chosen(list(rows), pilot):
+    for number, (chosen, stands_for) in enumerate(_chosen(list(rows), pilot)):
         lesson = chosen.lesson
         name = lesson.name if lesson.name is not None else Path(str(lesson.speech)).stem
         clip = replace(
             lesson,
-            speech=_cut(local(lesson.speech), folder / f"row-{chosen.row}-pilot.wav", pilot),
+            speech=_cut(local(lesson.speech), folder / f"pilot-{number}.wav", pilot),
             name=name[: LONGEST_NAME - len(MARK)] + MARK,
             token=f"{lesson.token}{MARK}" if lesson.token is not None else None,
             duration=None,  # both speak of the whole speech
@@ -118,16 +118,40 @@ def _chosen(rows: list[Candidate], pilot: Pilot) -> list[tuple[Candidate, tuple[
     return [(group[0], tuple(dict.fromkeys(row.row for row in group))) for group in groups.values()]
 
 
+@dataclass(frozen=True)
+class Shown:
+    """A clip as it was written down. name: of its job."""
+
+    row: int
+    name: str
+    who: str
+    stands_for: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A batch's pilot. batch: the one that has the clips."""
+
+    batch: str
+    clips: tuple[Shown, ...]
+
+
 def keep_samples(storage: Storage, batch: str, pilot_batch: str, samples: Sequence[Sample]) -> None:
-    """Write down which batch shows the clips and what each stands for; those of an earlier submit stay."""
+    """Write down which batch has the clips and what each stands for; clips of an earlier submit stay."""
     known = pilot_of(storage, batch)
-    clips = {str(one.row): {"who": one.who, "rows": list(one.stands_for)} for one in samples}
-    found = {"version": 1, "pilot": pilot_batch, "clips": {**(known["clips"] if known else {}), **clips}}
+    clips = {(one.row, one.name): one for one in (known.clips if known else ())}
+    for one in samples:
+        shown = Shown(one.row, one.lesson.name or "", one.who, one.stands_for)
+        clips[shown.row, shown.name] = shown
+    found = {"version": 1, "pilot": pilot_batch, "clips": [asdict(clip) for clip in clips.values()]}
     storage.put_json(keys.batch_pilot(batch), found)
 
 
-def pilot_of(storage: Storage, batch: str) -> dict[str, Any] | None:
-    """A batch's pilot: {"pilot": its batch, "clips": {row: {"who", "rows"}}}; None where it has none."""
+def pilot_of(storage: Storage, batch: str) -> Kept | None:
+    """A batch's pilot, None where it has none."""
     key = keys.batch_pilot(batch)
-    found: dict[str, Any] | None = storage.get_json(key) if storage.exists(key) else None
-    return found
+    if not storage.exists(key):
+        return None
+    found = storage.get_json(key)
+    clips = tuple(Shown(**{**clip, "stands_for": tuple(clip["stands_for"])}) for clip in found["clips"])
+    return Kept(found["pilot"], clips)
