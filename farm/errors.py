@@ -9,9 +9,11 @@
     ├── UnreachableError          unreachable    4   Redis or storage does not answer
     │   ├── BooksUnreachableError
     │   └── StorageUnreachableError
+    ├── DeliveryError             not_delivered  4   the receiver of a webhook did not take it
     ├── BooksError                books          4   Redis answered, and refused
     └── StorageError              storage        4   storage answered, and refused
-        └── CorruptObjectError                       what storage gave is not what was put there
+        ├── CorruptObjectError                       what storage gave is not what was put there
+        └── ReplacedError                            what lies there is not what was looked at
 
 `retryable` says whether the same call may succeed later. Retry decisions read the class, never the message.
 """
@@ -84,6 +86,14 @@ class StorageUnreachableError(UnreachableError):
     """Raised when storage does not answer, throttles or fails (5xx) past all retries; names bucket and key."""
 
 
+class DeliveryError(FarmError):
+    """Raised when a webhook did not arrive: no such host, no connection, no answer in time, an answer but 2xx."""
+
+    code = "not_delivered"
+    exit_code = 4
+    retryable = True
+
+
 class StorageError(FarmError):
     """Raised when storage answers and refuses (credentials, missing bucket, corrupt object); names bucket and key."""
 
@@ -93,6 +103,10 @@ class StorageError(FarmError):
 
 class CorruptObjectError(StorageError):
     """Raised when an object's content is not what was put there."""
+
+
+class ReplacedError(StorageError):
+    """Raised when an object was overwritten by another since it was looked at."""
 
 
 class BooksError(FarmError):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from base64 import b64encode
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,6 +13,11 @@ from typing import Any
 from farm.errors import SettingsError
 from farm.settings import Settings, masked_url
 from farm.storage.download import BLOCK_BYTES
+
+OnCall = Callable[[str, float], None]
+"""Called with the name of an operation and the seconds that it took."""
+BEGAN = "farm.began"
+"""Where a request's own context keeps what it is and when it began."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,21 @@ def connect(settings: Settings, patience: Patience) -> Any:
     for operation in ("PutObject", "UploadPart"):
         client.meta.events.register(f"before-call.s3.{operation}", _add_md5)
     return client
+
+
+def tell_times(client: Any, on_call: OnCall) -> None:
+    """Tell `on_call` of every request of the client: its operation and its seconds, retries and pauses included."""
+
+    def begin(model: Any, context: dict[str, Any], **_: Any) -> None:
+        context[BEGAN] = model.name, time.perf_counter()
+
+    def end(context: dict[str, Any], **_: Any) -> None:
+        operation, began = context[BEGAN]
+        on_call(operation, time.perf_counter() - began)
+
+    client.meta.events.register_first("before-call.s3", begin)
+    client.meta.events.register("after-call.s3", end)
+    client.meta.events.register("after-call-error.s3", end)
 
 
 def _config(settings: Settings, patience: Patience) -> Any:

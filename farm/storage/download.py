@@ -66,6 +66,11 @@ class Stream:
         return digest_of(self._answer)
 
     @property
+    def etag(self) -> str:
+        """The ETag of the whole object; known when the first block is there or the iteration is over."""
+        return str(self._answer["ETag"]).strip('"')
+
+    @property
     def share(self) -> float:
         """How much of a whole object was read, 0 to 1; known when the first block is there."""
         return self._offset / int(self._answer["ContentLength"])

@@ -2,6 +2,7 @@
 
     assets/<sha256>                                 inputs, by content
     rendered/<recipe>.json <recipe>.refused         who has a segment made by a recipe; that acceptance refused it
+    inboxes/<inbox>/claims/<token>.json             what was taken out of a watched folder, for ever
     jobs/<id>/job.json plan.json                    what was asked, how it was cut
     jobs/<id>/speech.pcm speech.m4a                 16 kHz mono s16, read by range; the AAC that the result carries
     jobs/<id>/cancel.json pause.json priority.json  what people decided, while it holds
@@ -10,7 +11,11 @@
     jobs/<id>/segments/<chunk>/<attempt>/           body.mp4, head.mkv, tail.mkv; segment.json last: it is the commit
     jobs/<id>/results/<version>/                    video.mp4, poster.jpg, sheet.jpg, provenance.json; report.json last
     jobs/<id>/logs/<unit>/<attempt>.log             unit: "plan", "stitch" or a chunk's number
-    batches/<id>/pause.json cancel.json limit.json  what people decided about a batch, while it holds
+    probes/<sha256>.json                            what a known-good render looks like, by what decides its frames
+    batches/<id>/batch.json refused.json            what was asked of a batch; rows of its manifest that were wrong
+    batches/<id>/rows/<id>.json                     which jobs its rows become, by submit: written before any of them
+    batches/names/<sha256>.json                     which batch has a name of an owner
+    batches/<id>/pause.json cancel.json             what people decided about a batch, while it holds
     batches/<id>/pilot.json released/<suffix>.json  its clips and what they stand for; rows let go after them
 
 Parts of a key are checked where the key is made, so that no name from outside can lead anywhere else.
@@ -32,11 +37,13 @@ BATCHES = "batches/"
 """Prefix of everything that belongs to batches."""
 RENDERED = "rendered/"
 """Prefix of the index of segments that may be taken."""
+INBOXES = "inboxes/"
+"""Prefix of what was taken out of watched folders."""
 
 SegmentFile = Literal["body.mp4", "head.mkv", "tail.mkv", "segment.json"]
 ResultFile = Literal["video.mp4", "poster.jpg", "sheet.jpg", "provenance.json", "report.json"]
 Decision = Literal["cancel", "pause", "priority"]
-BatchDecision = Literal["cancel", "pause", "limit"]
+BatchDecision = Literal["cancel", "pause"]
 
 _JOB = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-z]{6}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -114,6 +121,11 @@ def job_folder(job: str) -> str:
     return f"{JOBS}{_checked(_JOB, job, what='job', wanted='an id like 20261122-181530-k3f9ab')}/"
 
 
+def jobs_since(job: str) -> str:
+    """Prefix of all jobs whose ids begin with the same second."""
+    return job_folder(job).rpartition("-")[0] + "-"
+
+
 def job_json(job: str) -> str:
     return f"{job_folder(job)}job.json"
 
@@ -160,6 +172,35 @@ def rollback(job: str, decided: str) -> str:
 def batch_folder(batch: str) -> str:
     """Prefix of everything that a batch owns; its jobs have folders of their own."""
     return f"{BATCHES}{_checked(_JOB, batch, what='batch', wanted='an id like 20261122-181530-k3f9ab')}/"
+
+
+def batch_json(batch: str) -> str:
+    return f"{batch_folder(batch)}batch.json"
+
+
+def batch_of(key: str) -> str | None:
+    """The batch whose batch.json a key names; None for any other key."""
+    found = re.fullmatch(f"{BATCHES}({_JOB.pattern})/batch\\.json", key)
+    return found[1] if found else None
+
+
+def batch_refused(batch: str) -> str:
+    """The rows of its manifest that were wrong when it was submitted last."""
+    return f"{batch_folder(batch)}refused.json"
+
+
+def batch_rows_folder(batch: str) -> str:
+    return f"{batch_folder(batch)}rows/"
+
+
+def batch_rows(batch: str, submit: str) -> str:
+    """Which jobs the rows of one submit become. submit: an id that begins with its time."""
+    return f"{batch_rows_folder(batch)}{_checked(_JOB, submit, what='submit', wanted='an id like a batch has')}.json"
+
+
+def batch_name(digest: str) -> str:
+    """Which batch has a name, by the digest of owner and name."""
+    return f"{BATCHES}names/{_checked(_SHA256, digest, what='name', wanted='64 hexadecimal digits')}.json"
 
 
 def batch_decision(batch: str, name: BatchDecision) -> str:
@@ -213,8 +254,26 @@ def log(job: str, unit: str | int, attempt: str) -> str:
     return f"{logs_folder(job, unit)}{_attempt(attempt)}.log"
 
 
+def claims_folder(inbox: str) -> str:
+    """Prefix of all claims of an inbox."""
+    return (
+        f"{INBOXES}{_checked(re.compile('[0-9a-f]{16}'), inbox, what='inbox', wanted='16 hexadecimal digits')}/claims/"
+    )
+
+
+def claim(inbox: str, token: str) -> str:
+    """The record that files were taken."""
+    known = _checked(re.compile("[0-9a-f]{32}"), token, what="claim", wanted="32 hexadecimal digits")
+    return f"{claims_folder(inbox)}{known}.json"
+
+
 def _recipe(recipe: str) -> str:
     return _checked(_SHA256, recipe, what="recipe", wanted="64 hexadecimal digits")
+
+
+def probe(sha256: str) -> str:
+    """What a known-good render should look like. sha256: of what decides its frames."""
+    return f"probes/{_checked(_SHA256, sha256, what='probe', wanted='64 hexadecimal digits')}.json"
 
 
 def _attempt(attempt: str) -> str:

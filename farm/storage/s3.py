@@ -8,14 +8,15 @@ import re
 import secrets
 import threading
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from botocore.exceptions import ClientError
 
-from farm.errors import CorruptObjectError, NotFoundError, StorageError
+from farm.errors import CorruptObjectError, NotFoundError, ReplacedError, StorageError
 from farm.settings import Settings, masked_url
 from farm.storage import keys
-from farm.storage.connect import Patience, connect
+from farm.storage.connect import Patience, connect, tell_times
 from farm.storage.download import SHA256_META, Digest, Stream, checked
 from farm.storage.failures import Address, explained, refusal
 
@@ -23,9 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from farm.storage.connect import OnCall
     from farm.storage.upload import OnProgress
 
-__all__ = ["ObjectInfo", "Patience", "Storage"]
+__all__ = ["FolderPage", "ObjectInfo", "Patience", "Storage"]
+
+COPY_AT_ONCE_BYTES = 5 << 30
+"""What S3 copies in one request; larger objects are copied in parts."""
 
 DELETE_AT_ONCE = 1000
 """Keys that S3 takes in one delete request."""
@@ -44,8 +49,17 @@ class ObjectInfo:
     modified: float
 
 
+@dataclass(frozen=True)
+class FolderPage:
+    """A page of a folder's listing: what lies in it, and the prefixes of its folders. at: the server's clock."""
+
+    objects: tuple[ObjectInfo, ...]
+    folders: tuple[str, ...]
+    at: float
+
+
 class Storage:
-    """The farm's bucket. Safe to share between threads; connects at the first call.
+    """The farm's bucket. Safe to share between threads; connects at the first call. on_call: told of every request.
 
     Everything raises StorageUnreachableError (no answer, 5xx, throttled past all retries; the same call may succeed
     later), StorageError (refused or corrupt) and, where an object is read, NotFoundError; each names the object.
@@ -60,6 +74,7 @@ class Storage:
         self._lock = threading.Lock()
         self._connected: Any = None
         self._bucket_seen = False
+        self.on_call: OnCall = lambda _operation, _seconds: None
 
     @classmethod
     def from_settings(cls, settings: Settings, patience: Patience | None = None) -> Self:
@@ -118,6 +133,14 @@ class Storage:
             raise StorageError(f"{path} was changed while it was uploaded as {self.address(key)}")
         return sha256
 
+    def copy(self, source: str, target: str) -> None:
+        """Copy an object of the farm inside the storage; it appears whole or not at all."""
+        there, where = self.address(source), self.address(target)
+        with explained(there):
+            self._client.copy_object(
+                Bucket=where.bucket, Key=where.key, CopySource={"Bucket": there.bucket, "Key": there.key}
+            )
+
     def delete(self, *names: str) -> None:
         """Remove objects; those that are not there are no error."""
         for first in range(0, len(names), DELETE_AT_ONCE):
@@ -156,6 +179,13 @@ class Storage:
         """
         self._save(address_of_url(url), path, None, None)
 
+    def fetch(self, found: ObjectInfo, path: Path) -> None:
+        """Download what a listing showed; raises ReplacedError when something else lies there by now."""
+        where = self.address(found.key)
+        if self._save(where, path, None, None).etag != found.etag:
+            path.unlink()
+            raise ReplacedError(f"{where} was replaced while it was taken")
+
     def read_range(self, key: str, start: int, stop: int) -> bytes:
         """Bytes [start, stop) of an object, fewer where it ends before."""
         if not 0 <= start <= stop:
@@ -189,18 +219,63 @@ class Storage:
                     self._require_bucket()
                 raise
 
+    def head(self, key: str) -> ObjectInfo | None:
+        """An object as its server knows it; None where there is none."""
+        where = self.address(key)
+        with explained(where):
+            try:
+                found = self._client.head_object(Bucket=where.bucket, Key=where.key)
+            except ClientError as error:
+                if _status(error) != 404:
+                    raise
+                self._require_bucket()
+                return None
+        return ObjectInfo(key, found["ContentLength"], found["ETag"].strip('"'), found["LastModified"].timestamp())
+
+    def copy_from(self, source: Address, key: str, *, size: int, etag: str | None = None) -> None:
+        """Copy an object of any bucket inside the server. size: bytes of the source.
+
+        etag: raises ReplacedError where the source has another by now; some servers do not look, so look yourself.
+        """
+        where = self.address(key)
+        named = {"Bucket": source.bucket, "Key": source.key}
+        match = {"CopySourceIfMatch": f'"{etag}"'} if etag is not None else {}
+        with explained(source):
+            try:
+                if size > COPY_AT_ONCE_BYTES:
+                    self._client.copy(named, where.bucket, where.key, ExtraArgs=match)
+                else:
+                    self._client.copy_object(Bucket=where.bucket, Key=where.key, CopySource=named, **match)
+            except ClientError as error:
+                if _status(error) == 412:
+                    raise ReplacedError(f"{source} was replaced before it was copied") from error
+                raise
+
+    def beside(self, bucket: str) -> Storage:
+        """Another bucket of the same server, with the same credentials and no prefix before its keys."""
+        return type(self)(self._settings.model_copy(update={"s3_bucket": bucket, "s3_prefix": ""}), self._patience)
+
+    def folder(self, prefix: str = "") -> Iterator[FolderPage]:
+        """What lies in a folder, and which folders, but nothing of what those hold. prefix: "" or ends with a slash."""
+        where = self.address(prefix)
+        with explained(where):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=where.bucket, Prefix=where.key, Delimiter="/"
+            )
+            for page in pages:
+                yield FolderPage(
+                    objects=tuple(self._info(found) for found in page.get("Contents", [])),
+                    folders=tuple(one["Prefix"].removeprefix(self._prefix) for one in page.get("CommonPrefixes", [])),
+                    at=parsedate_to_datetime(page["ResponseMetadata"]["HTTPHeaders"]["date"]).timestamp(),
+                )
+
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """Every object whose key starts with `prefix`, in the order of keys; pages are fetched as they are needed."""
         where = self.address(prefix)
         with explained(where):
             for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=where.bucket, Prefix=where.key):
                 for found in page.get("Contents", []):
-                    yield ObjectInfo(
-                        key=found["Key"].removeprefix(self._prefix),
-                        size=found["Size"],
-                        etag=found["ETag"].strip('"'),
-                        modified=found["LastModified"].timestamp(),
-                    )
+                    yield self._info(found)
 
     def url(self, key: str, *, expires_s: int) -> str:
         """A URL by which anybody may read the object for `expires_s` seconds; whether it exists is not asked."""
@@ -211,11 +286,20 @@ class Storage:
             params = {"Bucket": where.bucket, "Key": where.key}
             return str(self._client.generate_presigned_url("get_object", Params=params, ExpiresIn=expires_s))
 
+    def _info(self, found: Any) -> ObjectInfo:
+        return ObjectInfo(
+            key=found["Key"].removeprefix(self._prefix),
+            size=found["Size"],
+            etag=found["ETag"].strip('"'),
+            modified=found["LastModified"].timestamp(),
+        )
+
     @property
     def _client(self) -> Any:
         with self._lock:
             if self._connected is None:
                 self._connected = connect(self._settings, self._patience)
+                tell_times(self._connected, lambda operation, seconds: self.on_call(operation, seconds))
             return self._connected
 
     def _has(self, key: str, size: int) -> bool:
@@ -227,7 +311,7 @@ class Storage:
     def _stream(self, where: Address, *, start: int = 0, stop: int | None = None) -> Stream:
         return Stream(self._client, where, attempts=self._patience.attempts, start=start, stop=stop)
 
-    def _save(self, where: Address, path: Path, promised: Digest | None, on_progress: OnProgress | None) -> None:
+    def _save(self, where: Address, path: Path, promised: Digest | None, on_progress: OnProgress | None) -> Stream:
         part = path.with_name(f".{secrets.token_hex(8)}.part")
         stream = self._stream(where)
         try:
@@ -237,6 +321,7 @@ class Storage:
                     if on_progress:
                         on_progress(stream.share)
             part.replace(path)
+            return stream
         finally:
             part.unlink(missing_ok=True)
 
