@@ -13,9 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from farm.errors import SettingsError
+from farm.hooks.receiver import url_problems
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -98,6 +108,17 @@ class Settings(BaseModel):
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")
 
+    webhook_secret: str | None = Field(
+        None,
+        min_length=16,
+        description="what webhooks are signed with, 16 characters or more",
+        json_schema_extra=SECRET,
+    )
+    webhook_url: str | None = Field(
+        None, description="URL that is told of every job and batch that ends", json_schema_extra=SECRET
+    )
+    webhook_private: bool = Field(False, description="let webhooks go to private and loopback addresses")
+
     flower_port: int = Field(5555, ge=1, le=65535, description="port of Flower in the embedded stack")
     flower_user: str = Field("farm", min_length=1, description="Flower's user name")
     flower_password: str | None = Field(
@@ -116,6 +137,15 @@ class Settings(BaseModel):
     def _http(cls, value: str | None) -> str | None:
         if value and urlsplit(value).scheme not in {"http", "https"}:
             raise ValueError("should start with http:// or https://")
+        return value or None
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _webhook(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value and (problems := url_problems(value, private=True)):
+            raise ValueError(problems[0])
+        if value and not info.data.get("webhook_secret"):
+            raise ValueError("wants webhook_secret to be set too: every webhook is signed")
         return value or None
 
     @field_validator("renderers")

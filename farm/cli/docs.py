@@ -22,6 +22,7 @@ GROUPS = {
     "slots": "Workers of this machine",
     "lease_seconds": "Jobs",
     "owner": "People and logs",
+    "webhook_secret": "Webhooks",
     "flower_port": "Flower",
 }
 """First setting of a group -> the group's heading."""

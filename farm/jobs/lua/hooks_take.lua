@@ -1,0 +1,34 @@
+-- Webhooks that are due: some for each of some receivers, which get nothing more until they are settled or the lease
+-- has run out. What could not be delivered for too long is given up, what ended long ago is forgotten.
+if arg.farm then redis.call('SET', FARM_HOOK, 1) else redis.call('DEL', FARM_HOOK) end
+
+local given_up = redis.call('ZRANGEBYSCORE', HOOKS, '-inf', now - arg.give_up_ms, 'LIMIT', 0, 100)
+for _, id in ipairs(given_up) do
+  end_hook(id, 'failed', get(hook_key(id), 'problem') or 'it was never sent: no sweeper ran')
+end
+
+for _, outcome in ipairs({'delivered', 'failed'}) do
+  local ended_key = hooks_ended_key(outcome)
+  local old = redis.call('ZRANGEBYSCORE', ended_key, '-inf', now - arg.keep_ms, 'LIMIT', 0, 100)
+  local above = math.min(redis.call('ZCARD', ended_key) - arg.most, 100)
+  if #old == 0 and above > 0 then old = redis.call('ZRANGE', ended_key, 0, above - 1) end
+  for _, id in ipairs(old) do
+    redis.call('ZREM', ended_key, id)
+    redis.call('DEL', hook_key(id))
+  end
+end
+
+local bundles = {}
+for _, receiver in ipairs(redis.call('ZRANGEBYSCORE', RECEIVERS, '-inf', now, 'LIMIT', 0, arg.receivers)) do
+  -- one that failed is asked with a single message until it takes one
+  local most = redis.call('HEXISTS', RECEIVER_FAILURES, receiver) == 1 and 1 or arg.bundle
+  local deliveries = {}
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', hook_line_key(receiver), '-inf', now, 'LIMIT', 0, most)) do
+    local url, event = get(hook_key(id), 'url', 'event')
+    deliveries[#deliveries + 1] = {id = id, url = url, event = event}
+  end
+  redis.call('HSET', RECEIVER_CLOSED, receiver, now + arg.lease_ms)
+  look_at_receiver(receiver)
+  if #deliveries > 0 then bundles[#bundles + 1] = {receiver = receiver, deliveries = deliveries} end
+end
+return answer({bundles = bundles, any = #bundles > 0, given_up = #given_up})
