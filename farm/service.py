@@ -83,6 +83,7 @@ class Farm:
         chunk_seconds: float | None = None,
         token: str | None = None,
         consent: str = "",
+        webhook: str = "",
         subtitles: str | Path | None = None,
         on_progress: OnStep | None = None,
         **parameters: Any,
@@ -92,8 +93,8 @@ class Farm:
         portrait, speech: paths or s3:// URLs. name: defaults to the speech's file name. priority: 0 first, 9 last.
         duration: seconds that the speech should have, checked. chunk_seconds: video seconds a chunk keeps, by default
         what suits the farm when the job is planned. token: a second submit with the same one returns the same job.
-        consent: where the agreement of the person shown is kept. subtitles: an SRT file. parameters: fields of
-        engine.spec.RenderSpec and OutputSpec.
+        consent: where the agreement of the person shown is kept. webhook: a URL that is told how the job ends.
+        subtitles: an SRT file. parameters: fields of engine.spec.RenderSpec and OutputSpec.
 
         Raises InputRefusedError with every problem at once; then nothing is left behind.
         """
@@ -108,6 +109,7 @@ class Farm:
             chunk_seconds=chunk_seconds,
             token=token,
             consent=consent,
+            webhook=webhook,
             subtitles=subtitles,
             parameters=parameters,
         ).named(self.settings)

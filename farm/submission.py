@@ -16,6 +16,7 @@ from engine.plan import plan_chunks
 from engine.renderer import BUILT_IN, known_geometry
 from engine.spec import RenderSpec
 from farm.errors import InputRefusedError
+from farm.hooks.receiver import url_problems
 from farm.jobs import views
 from farm.jobs.model import DEFAULT_PRIORITY, PLAN, PRIORITIES, JobState
 from farm.jobs.request import InBatch, JobRequest, content_token, own_token
@@ -42,8 +43,8 @@ class Lesson:
     """What somebody asks for. portrait, speech, subtitles: paths or s3:// URLs.
 
     name, owner: None for what speech and settings say. duration: seconds that the speech should have. chunk_seconds:
-    None for what suits the farm. token: what one lesson is known by, None for its content. parameters: fields of
-    engine.spec.RenderSpec and OutputSpec.
+    None for what suits the farm. token: what one lesson is known by, None for its content. webhook: the URL that
+    is told how it ends. parameters: fields of engine.spec.RenderSpec and OutputSpec.
     """
 
     portrait: str | Path
@@ -55,6 +56,7 @@ class Lesson:
     chunk_seconds: float | None = None
     token: str | None = None
     consent: str = ""
+    webhook: str = ""
     subtitles: str | Path | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
@@ -124,6 +126,7 @@ def check(lesson: Lesson, looks: Looks, settings: Settings, *, declared: Collect
     problems = _label_problems(name=lesson.name, owner=lesson.owner, token=lesson.token, consent=lesson.consent or None)
     problems += _priority_problems(lesson.priority)
     problems += renderer_problems(lesson.parameters.get("renderer", RenderSpec.renderer))
+    problems += url_problems(lesson.webhook, private=settings.webhook_private) if lesson.webhook else []
     try:
         checked = judge(
             looks,
@@ -191,6 +194,7 @@ def request_for(
         pixels=frame_pixels(checked),
         licence=BUILT_IN[spec.renderer].licence if spec.renderer in BUILT_IN else "",
         consent=lesson.consent,
+        webhook=lesson.webhook,
         batch=place.id,
         row=place.row,
         held=place.held,

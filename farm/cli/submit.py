@@ -216,6 +216,15 @@ def submit(
             help="Submits with one token are one job. Default: same owner, inputs and settings are.",
         ),
     ] = None,
+    webhook: Annotated[
+        str,
+        typer.Option(
+            metavar="URL",
+            rich_help_panel=ORDER,
+            show_default=False,
+            help="Tell this URL, signed, when the job is done, failed or cancelled, or needs a look.",
+        ),
+    ] = "",
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", metavar="", help="Check and plan, and show the plan; nothing is queued or stored."),
@@ -247,6 +256,7 @@ def submit(
         "token": token,
         "subtitles": subtitles,
         "consent": consent,
+        "webhook": webhook,
         "renderer": renderer,
         "seed": seed,
         "steps": steps,
@@ -289,7 +299,7 @@ def _submitted(farm: Farm, portrait: str, speech: str, wanted: dict[str, Any], *
 
 
 def _show_plan(farm: Farm, portrait: str, speech: str, wanted: dict[str, Any], *, as_json: bool) -> None:
-    planned = {what: value for what, value in wanted.items() if what not in {"name", "owner", "token", "consent"}}
+    planned = {what: value for what, value in wanted.items() if what not in {"name", "owner", "token", "consent", "webhook"}}
     with _progress(as_json) as show:
         found = farm.dry_run(portrait, speech, on_progress=show, **planned)
     if as_json:

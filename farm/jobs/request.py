@@ -80,6 +80,7 @@ class JobRequest:
             "warnings": json.dumps(self.warnings),
             **({"batch": self.batch, "row": self.row} if self.batch else {}),
             **({"held": 1} if self.held else {}),
+            **({"webhook": self.webhook} if self.webhook else {}),
         }
 
 
