@@ -1,28 +1,88 @@
-"""How long-running processes log: one line an event, to stderr, in UTC."""
+"""How long-running processes log: one line an event, to stderr, in UTC, as people or as machines read it."""
 
 from __future__ import annotations
 
+import json
 import logging
 import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from farm.settings import Settings
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+PLACED_FORMAT = "%(asctime)s %(levelname)s %(name)s%(place)s: %(message)s"
+
+
+@dataclass(frozen=True)
+class InHand:
+    """What a process works on: a job, a unit ("plan", "stitch" or a chunk's index) and, once claimed, its attempt."""
+
+    job: str = ""
+    unit: str = ""
+    attempt: str = ""
+
+    def to_dict(self) -> dict[str, str]:
+        """What there is of it, in people's words: they count chunks from 1."""
+        unit = f"chunk {int(self.unit) + 1}" if self.unit.isdigit() else self.unit
+        return {name: text for name, text in (("job", self.job), ("unit", unit), ("attempt", self.attempt)) if text}
+
+    def __str__(self) -> str:
+        return " ".join(f"attempt {text}" if name == "attempt" else text for name, text in self.to_dict().items())
+
+
+_in_hand = InHand()
+
+
+def take_in_hand(work: InHand) -> None:
+    """Name in every line from now on what this process works on; nothing any more: InHand().
+
+    For the whole process, not for a thread or a context: a worker process has one attempt at a time, and what threads
+    of libraries and renderers say meanwhile belongs to it.
+    """
+    global _in_hand
+    _in_hand = work
 
 
 def formatter() -> logging.Formatter:
-    """The format of every log line, on the screen and in storage."""
-    lines = logging.Formatter(LOG_FORMAT)
-    lines.converter = time.gmtime
-    return lines
+    """The format of a line that stands beside others of the same attempt: in storage."""
+    return _in_utc(logging.Formatter(LOG_FORMAT))
 
 
 def log_to_stderr(settings: Settings) -> None:
-    """Send what this process logs to stderr; libraries only from warnings on."""
+    """Send what this process logs to stderr, Python's warnings too; libraries only from warnings on."""
     handler = logging.StreamHandler()
-    handler.setFormatter(formatter())
+    handler.addFilter(_place)
+    handler.setFormatter(_JsonLine() if settings.log_format == "json" else _in_utc(logging.Formatter(PLACED_FORMAT)))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.captureWarnings(capture=True)
     for ours in ("farm", "workers", "engine"):
         logging.getLogger(ours).setLevel(settings.log_level)
+
+
+class _JsonLine(logging.Formatter):
+    """One JSON object a line; job, unit and attempt only where there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line = {"time": at, "level": record.levelname, "logger": record.name, "message": record.getMessage()}
+        line |= record.__dict__["in_hand"].to_dict()  # put there by _place
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            line["stack"] = self.formatStack(record.stack_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def _place(record: logging.LogRecord) -> bool:
+    """A filter that lets everything pass, and adds what is in hand: it sees the lines of every library too."""
+    place = str(_in_hand)
+    record.__dict__.update(in_hand=_in_hand, place=f" [{place}]" if place else "")
+    return True
+
+
+def _in_utc(lines: logging.Formatter) -> logging.Formatter:
+    lines.converter = time.gmtime
+    return lines

@@ -126,6 +126,16 @@ class Settings(BaseModel):
     )
 
     @field_validator("redis_url")
+    log_format: Literal["text", "json"] = Field("text", description="how a line of the log is written")
+
+    metrics_host: str = Field("127.0.0.1", min_length=1, description="address on which /metrics answers")
+    metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65533,
+        description="port of the sweeper's /metrics, the next two are those of this machine's slots and cpu workers; "
+        "0: none (`farm up` chooses)",
+    )
     @classmethod
     def _redis_scheme(cls, value: str) -> str:
         if urlsplit(value).scheme not in {"redis", "rediss", "unix"}:

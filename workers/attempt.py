@@ -21,6 +21,7 @@ from workers.scratch import scratch_folder
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+from farm.logs import InHand, take_in_hand
 
     from farm.storage.s3 import Storage
 
@@ -68,6 +69,7 @@ def claim(books: Books, job: str, unit: str, *, slot: str, lease_seconds: float)
 def attempt_at(lease: Lease, books: Books, storage: Storage, *, lease_seconds: float) -> Iterator[Attempt]:
     """Run the body as one attempt; whatever it raises is recorded as the end of the attempt, with its reason.
 
+    take_in_hand(InHand(job, unit, answer.attempt))
     Errors that are nobody's bug end here; a bug is recorded and raised on, so that it is seen as a failed task.
     """
     try:

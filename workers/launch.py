@@ -16,10 +16,12 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from farm.errors import FarmError
+from farm.errors import FarmError, SettingsError
 from farm.jobs.store import Books
 from farm.logs import log_to_stderr
 from farm.settings import Settings
+from farm.watch.serving import CPU, SLOTS
+from workers.metrics import serving_workers
 from workers.slots import LAUNCHER_VARIABLE, SLOT_VARIABLE, Slot, machine, slot_environment, slots_of
 
 log = logging.getLogger(__name__)
@@ -28,7 +30,9 @@ GRACE_SECONDS = 75.0
 """How long a worker may take to hand back or finish what it has in hand once it is told to stop."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
 HEALTHY_AFTER_SECONDS = 30.0
-CELERY = (sys.executable, "-m", "celery", "-A", "workers.app", "worker", "--without-gossip", "--without-mingle", "-E")
+QUIET = "-q"  # no banner among the lines of the log
+CELERY = (sys.executable, "-m", "celery", QUIET, "-A", "workers.app", "worker")
+OPTIONS = ("--without-gossip", "--without-mingle", "-E")
 
 
 @dataclass
@@ -66,7 +70,7 @@ def slot_children(settings: Settings) -> list[Child]:
     return [
         Child(
             slot.name,
-            (*CELERY, "-n", f"{slot.name}@{machine()}", "-c", "1", "-P", "prefork"),
+            (*CELERY, *OPTIONS, "-n", f"{slot.name}@{machine()}", "-c", "1", "-P", "prefork"),
             slot_environment(slot, settings),
         )
         for slot in slots_of(settings)
@@ -76,7 +80,7 @@ def slot_children(settings: Settings) -> list[Child]:
 def cpu_children(settings: Settings) -> list[Child]:
     """One worker with as many processes as the settings say."""
     node = f"cpu@{machine()}"
-    return [Child("cpu", (*CELERY, "-n", node, "-c", str(settings.cpu_workers), "-P", "prefork"), {})]
+    return [Child("cpu", (*CELERY, *OPTIONS, "-n", node, "-c", str(settings.cpu_workers), "-P", "prefork"), {})]
 
 
 def retire(settings: Settings, slots: list[Slot], *, gone: bool) -> None:
@@ -106,19 +110,31 @@ def stop(children: list[Child]) -> None:
             process.wait()
 
 
-def main() -> None:
-    """Start the workers of this machine and keep them alive until SIGTERM or Ctrl-C."""
+def main() -> int:
+    """Start the workers of this machine and keep them alive until SIGTERM or Ctrl-C; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m workers.launch", description=__doc__)
     parser.add_argument("what", choices=("slots", "cpu"), help="render slots, or planning and stitching")
     what = parser.parse_args().what
     settings = Settings.load()
     log_to_stderr(settings)
-    os.environ.pop(SLOT_VARIABLE, None)
-    os.environ[LAUNCHER_VARIABLE] = secrets.token_hex(8)
-    children = slot_children(settings) if what == "slots" else cpu_children(settings)
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
+    try:
+        with serving_workers(settings, SLOTS if what == "slots" else CPU) as environment:
+            os.environ.update(environment)
+            launch(what, settings, over)
+    except SettingsError as error:
+        log.error("%s", error)  # noqa: TRY400 - an error of ours is its sentence
+        return error.exit_code
+    return 0
+
+
+def launch(what: str, settings: Settings, over: threading.Event) -> None:
+    """Keep the workers alive until `over` is set, then stop them in order."""
+    os.environ.pop(SLOT_VARIABLE, None)
+    os.environ[LAUNCHER_VARIABLE] = secrets.token_hex(8)
+    children = slot_children(settings) if what == "slots" else cpu_children(settings)
     while not over.is_set():
         for child in children:
             child.keep_alive()
@@ -130,4 +146,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

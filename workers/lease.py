@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from farm.errors import FarmError
+from workers.metrics import BusyTime
 
 if TYPE_CHECKING:
     from farm.jobs.store import Books, Lease
@@ -53,10 +54,12 @@ class Heartbeat:
             raise StoppedError(self._verdict)
 
     def _run(self) -> None:
-        pause = min(BEAT_SECONDS, self._lease_seconds / 4)
+        pause, busy = min(BEAT_SECONDS, self._lease_seconds / 4), BusyTime(self._lease)
         while not self._over.wait(pause):
+            busy.count()
             try:
                 self._verdict = self._books.renew(self._lease, percent=self._percent, lease_seconds=self._lease_seconds)
             except FarmError as error:
                 # the work goes on: its result is recorded when Redis is back, if the lease still stands then
                 log.warning("lease not renewed: %s", error)
+        busy.count()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from engine.plan import GEN_RATE
 from farm.errors import BooksUnreachableError
 from farm.jobs.speeds import REFERENCE_PIXELS, Work, note_speed
+from workers.metrics import CHUNK_SECONDS, count_work
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +28,7 @@ def note_work(
 ) -> None:
     """Tell the books of finished work. since: time.monotonic() at its start. video_seconds: what it made or handled."""
     spent = time.monotonic() - since
+    count_work(work, spent=spent, video_seconds=video_seconds)
     try:
         note_speed(worker.books, work, spent=spent, video_seconds=video_seconds, pixels=pixels)
     except BooksUnreachableError as error:
@@ -39,5 +41,6 @@ def pacing_chunk(worker: SlotWorker, request: JobRequest, plan: Plan, chunk: Chu
     since = time.monotonic()
     yield
     work = Work(request.spec.renderer, worker.facts["device"], request.spec.steps)
+    CHUNK_SECONDS.labels(work.renderer, work.device).observe(time.monotonic() - since)
     seconds = plan.windows(chunk) * plan.geometry.window / GEN_RATE
     note_work(worker, work, since=since, video_seconds=seconds, pixels=request.pixels)

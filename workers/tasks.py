@@ -7,16 +7,21 @@ import os
 import time
 from typing import Any
 
-from celery.signals import worker_process_init
+from billiard import current_process
+from celery.signals import task_postrun, worker_process_init
 
-from farm.logs import log_to_stderr
+from farm.jobs.model import PLAN, STITCH
+from farm.logs import InHand, take_in_hand
 from farm.messages import PLAN_JOB, RENDER_CHUNK, STITCH_JOB
 from farm.settings import Settings
+from farm.watch.latency import time_books, time_storage
 from workers.app import app
+from workers.metrics import count_as
 from workers.planning import plan
 from workers.process import SlotWorker, Worker, is_slot, start_cpu_worker, start_slot_worker
 from workers.rendering import render
 from workers.scratch import clear_leftovers
+from workers.slots import SLOT_VARIABLE
 from workers.stitching import stitch
 
 log = logging.getLogger(__name__)
@@ -30,9 +35,12 @@ _this: list[Worker] = []
 @worker_process_init.connect
 def _start(**_: Any) -> None:
     settings = Settings.load()
-    log_to_stderr(settings)
+    count_as(os.environ.get(SLOT_VARIABLE) or f"cpu{current_process().index}")
     try:
-        _this.append(start_slot_worker(settings) if is_slot() else start_cpu_worker(settings))
+        worker = start_slot_worker(settings) if is_slot() else start_cpu_worker(settings)
+        time_books(worker.books)
+        time_storage(worker.storage)
+        _this.append(worker)
         clear_leftovers()
     except Exception:
         # Celery would log this and let a process live that can do nothing; ended, it is started anew
@@ -41,15 +49,23 @@ def _start(**_: Any) -> None:
         os._exit(1)
 
 
+@task_postrun.connect
+def _put_down(**_: Any) -> None:
+    # not sooner: what Celery says of a task that failed belongs to its job
+    take_in_hand(InHand())
+
+
 @app.task(name=PLAN_JOB)
 def plan_job(job: str, **_: Any) -> None:
     """Decode the speech, cut the job into chunks and write plan.json."""
+    take_in_hand(InHand(job, PLAN))
     plan(_this[0], job)
 
 
 @app.task(name=RENDER_CHUNK)
 def render_chunk(job: str, chunk: int, **_: Any) -> None:
     """Render one chunk and publish its segment."""
+    take_in_hand(InHand(job, str(chunk)))
     worker = _this[0]
     if not isinstance(worker, SlotWorker):
         raise TypeError(f"{worker.name} is a cpu worker and renders nothing")
@@ -59,4 +75,5 @@ def render_chunk(job: str, chunk: int, **_: Any) -> None:
 @app.task(name=STITCH_JOB)
 def stitch_job(job: str, **_: Any) -> None:
     """Join the segments, check the result and publish it."""
+    take_in_hand(InHand(job, STITCH))
     stitch(_this[0], job)

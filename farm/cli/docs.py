@@ -23,6 +23,7 @@ GROUPS = {
     "lease_seconds": "Jobs",
     "owner": "People and logs",
     "webhook_secret": "Webhooks",
+    "metrics_host": "Metrics",
     "flower_port": "Flower",
 }
 """First setting of a group -> the group's heading."""

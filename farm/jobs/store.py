@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import re
+import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from farm.jobs.standing import Standing
 
 RING_SECONDS = 5.0
+OnCall = Callable[[str, float], None]
+"""Called with the name of an operation and the seconds that it took."""
 """How long a message may stay unanswered before the sweeper rings again."""
 DOUBT_SECONDS = 300.0
 """How long a plan or stitch is left to a queue that is never empty, before the sweeper rings for it again."""
@@ -136,7 +140,10 @@ def connect(settings: Settings) -> redis.Redis:
 
 
 class Books:
-    """The moves. Safe to share between threads; every call raises BooksUnreachableError when Redis does not answer."""
+    """The moves. Safe to share between threads; every call raises BooksUnreachableError when Redis does not answer.
+
+    on_call: told of every call, with the name of its script.
+    """
 
     def __init__(self, client: redis.Redis, where: str = "Redis") -> None:
         self.client = client
@@ -149,12 +156,13 @@ class Books:
         if settings.source("redis_url") == "default":
             where += f" (the default: there is no {settings.dir / TOML_NAME}, and nothing else says where the farm is)"
         return cls(connect(settings), where)
+        self.on_call: OnCall = lambda _operation, _seconds: None
 
     def close(self) -> None:
         self.client.close()
 
     @contextmanager
-    def reaching(self) -> Iterator[None]:
+    def reaching(self, operation: str = "command") -> Iterator[None]:
         """Turn what redis-py raises when nobody answers into our own error."""
         try:
             yield
@@ -163,6 +171,7 @@ class Books:
         except redis.RedisError as error:
             passes = PASSING.search(str(error)) or isinstance(error, PASSING_KINDS)
             kind = BooksUnreachableError if passes else BooksError
+        began = time.perf_counter()
             raise kind(f"Redis at {self._where} refused: {error}") from error
 
     def _run(self, script: str, **arguments: Any) -> Any:
@@ -171,6 +180,8 @@ class Books:
         with self.reaching():
             return json.loads(self._scripts[script](keys=[], args=[json.dumps(arguments)]))
 
+        finally:
+            self.on_call(operation, time.perf_counter() - began)
     # -- the life of a job
 
     def enter(self, job: str, token: str, fields: Mapping[str, str | int | float]) -> tuple[str, bool]:
@@ -184,7 +195,7 @@ class Books:
 
     def knows(self, job: str) -> bool:
         """Whether the books have this job."""
-        with self.reaching():
+        with self.reaching(script):
             return bool(self.client.exists(f"farm:job:{job}"))
 
     def token_owner(self, token: str) -> str | None:

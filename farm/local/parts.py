@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,11 +13,13 @@ from typing import TYPE_CHECKING
 from engine.errors import MissingExtraError
 from farm.errors import FarmError
 from farm.local.child import Child, Command
+from farm.local.metrics import address
 from farm.local.ports import LOOPBACK
 from farm.local.programs import rclone_program, redis_program
 from farm.local.servers import RedisServer, S3Server, new_secret, start_redis, start_s3
 from farm.local.state import Service
 from farm.settings import Settings, environment_key, masked_url
+from farm.watch.serving import CPU, SLOTS, SWEEPER
 
 if TYPE_CHECKING:
     from farm.local.config import Former
@@ -134,10 +137,11 @@ def worker_services(settings: Settings) -> list[Service]:
     devices = f"GPU {', '.join(settings.gpus)}" if settings.gpus else "CPU"
     count = slot_count(settings)
     slots = f"{count} render {'slot' if count == 1 else 'slots'} ({', '.join(settings.renderers)}; {devices})"
+    where = partial(address, settings)
     return [
-        Service("sweeper", "puts back what fell by the way", log=str(log_of(settings, "sweeper"))),
-        Service("cpu", f"{settings.cpu_workers} to plan and stitch", log=str(log_of(settings, "cpu"))),
-        Service("slots", slots, log=str(log_of(settings, "slots"))),
+        Service("sweeper", "puts back what fell by the way", where(SWEEPER), log=str(log_of(settings, "sweeper"))),
+        Service("cpu", f"{settings.cpu_workers} to plan and stitch", where(CPU), log=str(log_of(settings, "cpu"))),
+        Service("slots", slots, where(SLOTS), log=str(log_of(settings, "slots"))),
     ]
 
 

@@ -22,13 +22,14 @@ from filelock import FileLock, Timeout
 from farm.errors import FarmError, NotAllowedError
 from farm.jobs.store import Books
 from farm.jobs.views import cpu_workers, slot_views
-from farm.local import config, parts
+from farm.local import config, metrics, parts
 from farm.local.background import FLAGS_VARIABLE
-from farm.local.child import Child, Command, start_child
+from farm.local.child import Child, start_child
 from farm.local.ports import LOOPBACK, TRIES, PortTakenError
 from farm.local.state import Service, State
 from farm.logs import log_to_stderr
 from farm.settings import Settings
+from farm.watch.serving import SWEEPER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,6 +42,8 @@ WORKERS_READY_SECONDS = 180.0
 """A renderer's weights may have to come from a slow disk first."""
 FLOWER_READY_SECONDS = 60.0
 LOOK_SECONDS = 0.3
+WORKERS = 3
+"""Sweeper, cpu workers, slots: the first of the workers that are kept alive."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
 HEALTHY_AFTER_SECONDS = 60.0
 END_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -75,29 +78,24 @@ class Supervisor:
         self._on_step = on_step
         self._servers: list[Kept] = []
         self._workers: list[Kept] = []
+        self._workers_began = 0.0
 
     def start(self) -> None:
         """Start everything and wait until it works. Raises FarmError, with the end of a log where a part fails."""
-        config.flower_port(self.settings)  # refuse a taken one before anything is started
+        for refuse_taken in (config.flower_port, metrics.metrics_port):
+            refuse_taken(self.settings)  # before anything is started
         self._start_servers()
         self.settings = config.write_toml(
             self.settings,
             {
                 "flower_port": config.flower_port(self.settings),
                 "flower_password": config.flower_password(self.settings),
+                "metrics_port": metrics.metrics_port(self.settings),
             },
         )
-        began = time.time()
-        self._start_worker(parts.sweeper_command(self.settings))
-        cpu = self._start_worker(parts.cpu_command(self.settings))
-        slots = self._start_worker(parts.slots_command(self.settings))
+        self._workers = self._start_workers()
         self._start_flower()
-        with closing(Books.connect(self.settings)) as books:
-            self._on_step("cpu workers")
-            cpu.wait_until(lambda: cpu_is_ready(books, began), seconds=WORKERS_READY_SECONDS)
-            self._on_step("render slots")
-            count = parts.slot_count(self.settings)
-            slots.wait_until(lambda: slots_are_ready(books, slots, count), seconds=WORKERS_READY_SECONDS)
+        self._wait_for_workers()
         self.services += [*parts.worker_services(self.settings), parts.flower_service(self.settings)]
 
     def _start_servers(self) -> None:
@@ -112,10 +110,34 @@ class Supervisor:
         self.settings = config.write_toml(self.settings, values)
         config.Former(**{name: values.get(name) for name in ("redis_url", "s3_endpoint")}).write(self.settings.dir)  # type: ignore[arg-type]
 
-    def _start_worker(self, command: Command) -> Child:
-        child = start_child(command)
-        self._workers.append(Kept(child, time.monotonic()))
-        return child
+    def _start_workers(self) -> list[Kept]:
+        self._workers_began = time.time()
+        commands = (parts.sweeper_command, parts.cpu_command, parts.slots_command)
+        return [Kept(start_child(command(self.settings)), time.monotonic()) for command in commands]
+
+    def _wait_for_workers(self) -> None:
+        """Wait until they work; where another process took a port of their metrics in between, start them on others."""
+        for attempt in range(TRIES):
+            try:
+                with closing(Books.connect(self.settings)) as books:
+                    self._wait(books, *(kept.child for kept in self._workers[:WORKERS]))
+            except PortTakenError:
+                if attempt == TRIES - 1:
+                    raise
+                for kept in self._workers[:WORKERS]:
+                    kept.child.end()
+                self.settings = config.write_toml(self.settings, {"metrics_port": metrics.metrics_port(self.settings)})
+                self._workers[:WORKERS] = self._start_workers()
+            else:
+                return
+
+    def _wait(self, books: Books, sweeper: Child, cpu: Child, slots: Child) -> None:
+        sweeper.wait_until(lambda: metrics.answers(self.settings, SWEEPER), seconds=WORKERS_READY_SECONDS)
+        self._on_step("cpu workers")
+        cpu.wait_until(lambda: cpu_is_ready(books, self._workers_began), seconds=WORKERS_READY_SECONDS)
+        self._on_step("render slots")
+        count = parts.slot_count(self.settings)
+        slots.wait_until(lambda: slots_are_ready(books, slots, count), seconds=WORKERS_READY_SECONDS)
 
     def _start_flower(self) -> None:
         """Start Flower; where another process took the port in between and nobody asked for that one, on the next."""

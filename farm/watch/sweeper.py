@@ -5,13 +5,17 @@ from __future__ import annotations
 import logging
 import secrets
 import signal
+import sys
 import threading
 
-from farm.errors import FarmError
+from farm.errors import FarmError, SettingsError
 from farm.jobs.store import Books
 from farm.logs import log_to_stderr
 from farm.messages import Bell
 from farm.settings import Settings
+from farm.watch.latency import time_books
+from farm.watch.metrics import registry_of
+from farm.watch.serving import SWEEPER, serving
 
 log = logging.getLogger(__name__)
 
@@ -45,28 +49,36 @@ class Sweeper:
 
 def run(settings: Settings, over: threading.Event) -> None:
     """Sweep until `over` is set."""
+    books = Books.connect(settings)
+    time_books(books)
     sweeper = Sweeper(
-        Books.connect(settings),
+        books,
         Bell(settings),
         sweep_seconds=settings.sweep_seconds,
         lease_seconds=settings.lease_seconds,
     )
-    while not over.wait(settings.sweep_seconds):
-        try:
-            sweeper.look()
-        except FarmError as error:
-            log.warning("no look: %s", error)
+    with serving(registry_of(books), settings, SWEEPER):
+        while not over.wait(settings.sweep_seconds):
+            try:
+                sweeper.look()
+            except FarmError as error:
+                log.warning("no look: %s", error)
 
 
-def main() -> None:
-    """Run until SIGTERM or Ctrl-C."""
+def main() -> int:
+    """Run until SIGTERM or Ctrl-C; the exit code."""
     settings = Settings.load()
     log_to_stderr(settings)
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
-    run(settings, over)
+    try:
+        run(settings, over)
+    except SettingsError as error:
+        log.error("%s", error)  # noqa: TRY400 - an error of ours is its sentence
+        return error.exit_code
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

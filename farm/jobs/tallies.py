@@ -1,0 +1,81 @@
+"""How much waits and what happened how often, as the books count it: from counters and indexes, never job by job."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from farm.jobs.store import Books
+
+TALLY, DEPTH, LINE, PAUSED = "farm:tally", "farm:depth", "farm:line:", "farm:storage:paused"
+
+
+@dataclass(frozen=True)
+class Line:
+    """Jobs that wait for slots and are alike. chunks: that wait. age: seconds since its oldest job was submitted."""
+
+    priority: int
+    owner: str
+    chunks: int
+    age: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tallies:
+    """What a dashboard asks of the books.
+
+    happened: kind -> what -> how often since the books began. units: where units stand that do not just wait in line.
+    sweeper_age: seconds since a sweeper looked, None before the first look.
+    """
+
+    happened: Mapping[str, Mapping[str, int]]
+    lines: tuple[Line, ...]
+    units: Mapping[str, int]
+    sweeper_age: float | None
+    storage_paused: bool
+
+
+def tallies(books: Books) -> Tallies:
+    """Two round trips, whatever the number of jobs."""
+    with books.reaching("tallies"), books.client.pipeline(transaction=False) as pipe:
+        pipe.time()
+        pipe.hgetall(TALLY)
+        pipe.hgetall(DEPTH)
+        pipe.get("farm:swept")
+        pipe.exists(PAUSED)
+        for key in ("farm:outbox", "farm:sent", "farm:leases", "farm:later"):
+            pipe.zcard(key)
+        (seconds, micros), tally, depth, swept, paused, *units = pipe.execute()
+        for line in depth:
+            pipe.zrange(LINE + line, 0, 0, withscores=True)
+        oldest = pipe.execute()
+    now = seconds + micros / 1e6
+    return Tallies(
+        happened=_by_kind(tally),
+        lines=tuple(
+            _line(name, int(chunks), first, now) for (name, chunks), first in zip(depth.items(), oldest, strict=True)
+        ),
+        units=dict(zip(("due", "sent", "in_hand", "delayed"), cast("list[int]", units), strict=True)),
+        sweeper_age=None if swept is None else now - float(swept) / 1000,
+        storage_paused=bool(paused),
+    )
+
+
+def _by_kind(tally: dict[str, str]) -> dict[str, dict[str, int]]:
+    happened: dict[str, dict[str, int]] = defaultdict(dict)
+    for field, count in tally.items():
+        kind, _, what = field.partition("/")
+        happened[kind][what] = int(count)
+    return dict(happened)
+
+
+def _line(name: str, chunks: int, first: list[tuple[str, float]], now: float) -> Line:
+    """By its name in the books, renderer:priority:pixels:batch:owner; only an owner may have a colon in it."""
+    _, priority, _, _, owner = name.split(":", 4)
+    # between the two looks its last job may have left
+    age = now - first[0][1] / 1000 if first else 0.0
+    return Line(int(priority), owner, chunks, age)
