@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from engine.media.measures import Measures
 from engine.media.stitch import Segment
@@ -13,12 +15,13 @@ from farm.storage import keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
 
     from engine.spec import ChunkSpec
     from farm.storage.s3 import Storage
 
-SHOWN = ("attempt", "slot", "digest", "renderer", "renderer_version", "renderer_facts", "redraw")
+SHOWN = ("attempt", "slot", "digest", "renderer", "renderer_version", "renderer_facts", "redraw", "taken_from")
 """What a report says of a segment."""
 
 
@@ -58,17 +61,26 @@ class Segments:
         return (accepted.segment for accepted in self._each(("body.mp4",), folder="bodies", kept=1))
 
     def _each(self, names: Sequence[keys.SegmentFile], *, folder: str, kept: int) -> Iterator[Accepted]:
+        """The next is fetched while this one is worked on."""
         on_disk: list[Path] = []
-        for chunk, attempt in self._chosen:
-            if len(on_disk) == kept:
-                shutil.rmtree(on_disk.pop(0))
-            place = self._folder / folder / str(chunk.index)
-            place.mkdir(parents=True)
-            on_disk.append(place)
-            yield self._fetch(chunk, attempt, place, names)
+        with ThreadPoolExecutor(1, "segments") as aside:
+
+            def fetch(chunk: ChunkSpec, attempt: str) -> Future[Accepted]:
+                return aside.submit(self._fetch, chunk, attempt, self._folder / folder / str(chunk.index), names)
+
+            coming = fetch(*self._chosen[0])
+            for position, (chunk, _) in enumerate(self._chosen):
+                accepted = coming.result()
+                if position + 1 < len(self._chosen):
+                    coming = fetch(*self._chosen[position + 1])
+                if len(on_disk) == kept:
+                    shutil.rmtree(on_disk.pop(0))
+                on_disk.append(self._folder / folder / str(chunk.index))
+                yield accepted
 
     def _fetch(self, chunk: ChunkSpec, attempt: str, folder: Path, names: Sequence[keys.SegmentFile]) -> Accepted:
-        facts = self._storage.get_json(keys.segment(self._job, chunk.index, attempt, "segment.json"))
+        folder.mkdir(parents=True)
+        facts = self._facts(chunk, attempt)
         there = {"head.mkv": bool(chunk.head), "tail.mkv": bool(chunk.tail), "body.mp4": True}
         for name in names:
             if there[name]:
@@ -83,3 +95,11 @@ class Segments:
         )
         measures = Measures.from_dict(facts["measures"])
         return Accepted(Segment(chunk, files, measures.step), facts, measures)
+
+    def _facts(self, chunk: ChunkSpec, attempt: str) -> dict[str, Any]:
+        """segment.json; kept on disk, for it is wanted with the ends and again with the body."""
+        path = self._folder / f"segment-{chunk.index}.json"
+        if not path.exists():
+            found = self._storage.get_json(keys.segment(self._job, chunk.index, attempt, "segment.json"))
+            path.write_text(json.dumps(found))
+        return cast("dict[str, Any]", json.loads(path.read_text()))
