@@ -8,12 +8,13 @@ import numpy as np
 import torch
 
 from engine.sonic.config import SonicConfig
-from engine.sonic.context import Conditioning, context_of_tokens
+from engine.sonic.context import Conditioning
 from engine.sonic.denoise import denoise
 from engine.sonic.pixels import decoded_batches
 from engine.sonic.portrait import embed_image, encode_image
 from engine.sonic.speech import WINDOW_SAMPLES, audio_tokens, hear, log_mel, motion_buckets, silent_tokens
 from tests.golden.cases import LOOP, ONE_PASS, Against, Case, Quantity
+from tests.golden.tokens import context_of_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,8 @@ import torch
 from tiny_unet import GOLDEN, golden_case, relative_error
 
 from engine.sonic.attention import AudioCache
-from engine.sonic.context import context_of_tokens
 from engine.sonic.unet import SonicUNet
+from tests.golden.tokens import context_of_tokens
 
 ONE_PASS = 1e-4
 
