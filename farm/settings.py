@@ -99,6 +99,12 @@ class Settings(BaseModel):
     cut_tolerance: float = Field(
         4, ge=0, le=60, description="seconds that a cut may move from the even one, to a pause"
     )
+    owner_weights: Names = Field(
+        (), description="shares of slot time by owner, NAME=NUMBER: maths=2,biology=1; 1 for who is not named"
+    )
+    owner_limits: Names = Field(
+        (), description="most slots that an owner uses at once, NAME=SLOTS: maths=8,*=4; * is everybody else"
+    )
     max_speech_seconds: float = Field(4 * 3600, gt=0, description="longest speech that is accepted")
 
     owner: str = Field(
@@ -167,6 +173,18 @@ class Settings(BaseModel):
                 raise ValueError(f"{declaration!r} should be NAME or NAME=module:Class, NAME of a-z, 0-9, _ and -")
         return value
 
+    @field_validator("owner_weights")
+    @classmethod
+    def _weights(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        amounts(value, whole=False)
+        return value
+
+    @field_validator("owner_limits")
+    @classmethod
+    def _limits(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        amounts(value, whole=True)
+        return value
+
     @classmethod
     def load(cls, flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> Self:
         """Settings of this process.
@@ -211,6 +229,20 @@ def renderer_problems(name: object) -> list[str]:
     if isinstance(name, str) and re.fullmatch("[a-z0-9_-]{1,40}", name):
         return []
     return [f"renderer is {str(name)[:40]!r}, wanted 1 to 40 of a-z, 0-9, _ and -"]
+
+
+def amounts(pairs: tuple[str, ...], *, whole: bool) -> dict[str, float]:
+    """The numbers of pairs like "maths=2", by name. Raises ValueError for the first that is wrong."""
+    found: dict[str, float] = {}
+    form = "[0-9]{1,6}" if whole else r"[0-9]{1,6}(\.[0-9]{1,6})?"
+    for pair in pairs:
+        name, _, number = pair.rpartition("=")
+        if not name or not re.fullmatch(form, number) or not float(number):
+            raise ValueError(f"{pair!r} should be NAME=NUMBER with a {'whole ' if whole else ''}number above 0")
+        if name in found:
+            raise ValueError(f"{name!r} is there twice")
+        found[name] = float(number)
+    return found
 
 
 def environment_key(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from farm.jobs import views
 
@@ -19,27 +19,51 @@ class Load:
     waiting: int
 
 
+@dataclass(frozen=True)
+class Line:
+    """Jobs with waiting chunks that are alike in all that dispatch asks of them. chunks: that wait in it.
+
+    pixels: of a rendered frame, 0 where nobody said. batch: empty for jobs of none.
+    """
+
+    renderer: str
+    priority: int
+    pixels: int
+    batch: str
+    owner: str
+    chunks: int
+
+    @property
+    def key(self) -> str:
+        """The jobs, by when they were submitted (Unix milliseconds)."""
+        return f"farm:line:{self.renderer}:{self.priority}:{self.pixels}:{self.batch}:{self.owner}"
+
+
 def load_of(books: Books, renderer: str, *, priority: int) -> Load:
     """The slots that render with `renderer` now or soon, and the chunks of jobs at this priority or before it."""
-    slots = [slot for slot in views.slot_views(books) if slot.state not in {"lost", "draining"}]
-    lines = _lines(books, renderer, priority)
-    with books.reaching(), books.client.pipeline(transaction=False) as pipe:
-        for line in lines:
-            pipe.zrange(line, 0, -1)
-        jobs = [job for line in pipe.execute() for job in line]
-        for job in jobs:
-            pipe.zcard(f"farm:job:{job}:waiting")
-        waiting = sum(pipe.execute())
+    slots = [slot for slot in views.slot_views(books) if slot.state not in {"lost", "draining", "sick", "out", "probing"}]
+    waiting = sum(line.chunks for line in open_lines(books) if line.renderer == renderer and line.priority <= priority)
     return Load(tuple(slot.device for slot in slots if renderer in slot.renderers), waiting)
 
 
-def _lines(books: Books, renderer: str, priority: int) -> list[str]:
-    """Keys of the lines that jobs with waiting chunks stand in, one for each priority and owner."""
+def open_lines(books: Books) -> list[Line]:
+    """The lines that chunks may leave: all but those of batches that are paused, stopped or cancelled."""
+    lines = all_lines(books)
+    batches = sorted({line.batch for line in lines if line.batch})
     with books.reaching(), books.client.pipeline(transaction=False) as pipe:
-        for ahead in range(priority + 1):
-            pipe.smembers(f"farm:owners:{renderer}:{ahead}")
-        return [
-            f"farm:runnable:{renderer}:{ahead}:{owner}"
-            for ahead, owners in enumerate(pipe.execute())
-            for owner in sorted(owners)
-        ]
+        for batch in batches:
+            pipe.hget(f"farm:batch:{batch}", "state")
+        shut = {batch for batch, state in zip(batches, pipe.execute(), strict=True) if state not in {None, "open"}}
+    return [line for line in lines if line.batch not in shut]
+
+
+def all_lines(books: Books) -> list[Line]:
+    """Every line that somebody stands in, in an order of their own: one read, however many jobs wait."""
+    with books.reaching():
+        depths = cast("dict[str, str]", books.client.hgetall("farm:depth"))
+    return [_line(name, int(chunks)) for name, chunks in sorted(depths.items())]
+
+
+def _line(name: str, chunks: int) -> Line:
+    renderer, priority, pixels, batch, owner = name.split(":", 4)
+    return Line(renderer, int(priority), int(pixels), batch, owner, chunks)

@@ -23,6 +23,7 @@ from redis.retry import Retry
 
 from farm.errors import BooksError, BooksUnreachableError, NotAllowedError, NotFoundError
 from farm.jobs.model import JOB_MOVES, PLAN, UNIT_MOVES
+from farm.jobs.policy import HALF_LIFE_SECONDS
 from farm.jobs.redo import redraw_from
 from farm.messages import CPU_LISTS, CPU_QUEUE, PLAN_JOB, RENDER_CHUNK, STITCH_JOB, Message, TaskName
 from farm.settings import TOML_NAME, Settings, masked_url
@@ -44,6 +45,8 @@ FORGET_SECONDS = 3600.0
 """How long a slot that gives no sign of life is still listed, as lost."""
 SOCKET_SECONDS = 5.0
 LONGEST_MESSAGE = 2000
+PLANS_OF_A_BATCH = 64
+"""Plans of one batch that are in the queue or being made at a time, so that other jobs' plans get between."""
 AT_ONCE = 16
 """Chunks that one script gives out: Redis serves nobody else while a script runs."""
 PASSING = re.compile(r"(?:^|[\s-])(?:OOM|READONLY|MISCONF|BUSY|MASTERDOWN|LOADING|TRYAGAIN)\b")
@@ -117,7 +120,8 @@ class Swept:
 def _source(name: str) -> str:
     folder = files("farm.jobs") / "lua"
     tables = _lua_table("JOB_MOVES", JOB_MOVES) + _lua_table("UNIT_MOVES", UNIT_MOVES)
-    return "\n".join((tables, (folder / "prelude.lua").read_text(), (folder / f"{name}.lua").read_text()))
+    half_life = f"local HALF_LIFE_MS = {_ms(HALF_LIFE_SECONDS)}"
+    return "\n".join((tables, half_life, (folder / "prelude.lua").read_text(), (folder / f"{name}.lua").read_text()))
 
 
 def _lua_table(name: str, moves: Mapping[Any, frozenset[Any]]) -> str:
@@ -345,6 +349,7 @@ class Books:
             doubt_ms=_ms(DOUBT_SECONDS),
             forget_ms=_ms(FORGET_SECONDS),
             queue_lists=CPU_LISTS,
+            plans=PLANS_OF_A_BATCH,
         )
         due = tuple(
             cpu_message(entry["job"], entry["unit"], entry["name"], priority=int(entry["priority"]))

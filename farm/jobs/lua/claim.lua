@@ -1,7 +1,7 @@
 -- A worker asks for a unit; the answer is a new attempt or the reason why there is nothing to do.
 local key, unit = job_key(arg.job), arg.unit
 redis.call('HDEL', slot_key(arg.slot), 'deaf')  -- it listens
-local state, paused = get(key, 'state', 'paused')
+local state = get(key, 'state')
 if not state then return answer({refused = 'no such job'}) end
 if is_chunk(unit) then
   local number, chunks = tonumber(unit), tonumber(get(key, 'chunks') or 0)
@@ -21,10 +21,12 @@ if where == 'rendering' then
   if suffix == arg.suffix and slot == arg.slot then return answer({attempt = tonumber(number), redraw = redraw}) end
   return answer({refused = 'unit is leased'})
 end
-if paused == '1' or get(slot_key(arg.slot), 'state') == 'draining' then
+local why_not = kept_waiting(arg.job, unit)
+  or get(slot_key(arg.slot), 'state') == 'draining' and 'slot is draining'
+if why_not then
   if where == 'sent' then move_unit(arg.job, unit, 'waiting') end
   redis.call('HDEL', unit_key(arg.job, unit), 'rung')
-  return answer({refused = paused == '1' and 'job is paused' or 'slot is draining'})
+  return answer({refused = why_not})
 end
 if where == 'sent' and get(unit_key(arg.job, unit), 'slot') ~= arg.slot then
   return answer({refused = 'unit was sent elsewhere'})
@@ -41,6 +43,7 @@ if redis.call('EXISTS', slot_key(arg.slot)) == 1 then
   redis.call('HSET', slot_key(arg.slot), 'holds', pair(arg.job, unit))
 end
 redis.call('HSETNX', key, 'started', now)
+if is_chunk(unit) then began(get(key, 'owner')) end
 event(arg.job, 'attempt started', arg.slot, 'attempt ' .. number .. ' at ' .. in_words(unit))
 if is_chunk(unit) and state == 'queued' then move_job(arg.job, 'rendering', arg.slot) end
 return answer({attempt = number, redraw = get(unit_key(arg.job, unit), 'redraw')})

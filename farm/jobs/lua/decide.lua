@@ -17,7 +17,8 @@ local function retry()
   if unit_state(arg.job, 'plan') == 'done' then
     to = get(key, 'done') == get(key, 'chunks') and 'stitching' or 'queued'
   end
-  if to ~= 'queued' then redis.call('ZADD', OUTBOX, now, (to == 'planning' and 'plan/' or 'stitch/') .. arg.job) end
+  if to == 'planning' then plan_due(arg.job, now) end
+  if to == 'stitching' then redis.call('ZADD', OUTBOX, now, 'stitch/' .. arg.job) end
   move_job(arg.job, to, arg.who, 'retried')
   redis.call('SET', 'farm:token:' .. get(key, 'token'), arg.job)
 end
@@ -40,11 +41,7 @@ elseif arg.what == 'retry' then
 else
   if ended(state) then return answer({refused = 'job is ' .. state}) end
   if arg.what == 'priority' then
-    local renderer, priority, owner = get(key, 'renderer', 'priority', 'owner')
-    redis.call('ZREM', runnable_key(renderer, priority, owner), arg.job)
-    if redis.call('EXISTS', runnable_key(renderer, priority, owner)) == 0 then
-      redis.call('SREM', owners_key(renderer, priority), owner)
-    end
+    stand_in_line(arg.job, 0)
     redis.call('HSET', key, 'priority', arg.value)
   else
     redis.call('HSET', key, 'paused', arg.what == 'pause' and '1' or '0')

@@ -1,64 +1,183 @@
--- Picks (chunk, slot) pairs: by priority, then the owner with least in hand, then the oldest job, then the first chunk.
--- A slot has at most one message waiting. Idle slots choose first; with nothing left in the books an idle slot takes
--- what waits at a busy or a lost one.
+-- Picks (chunk, slot) pairs: by priority, then the owner who used least slot time for his weight, then the oldest job,
+-- then the first chunk. A slot has at most one message waiting. Idle slots choose first; with nothing left in the books
+-- an idle slot takes what waits at a busy or a lost one.
+if redis.call('EXISTS', 'farm:storage:paused') == 1 then return '[]' end
 
-local function alive(slot)
-  local seen = redis.call('ZSCORE', SLOTS, slot)
-  return seen and seen + tonumber(get(slot_key(slot), 'ttl_ms')) > now
+local weights, limits = get(POLICY, 'weights', 'limits')
+weights, limits = cjson.decode(weights or '{}'), cjson.decode(limits or '{}')
+-- What a chunk in hand will take is not used yet, but stands for it: slots that come free together are shared too.
+local pace = tonumber(redis.call('GET', PACE) or 1)
+
+local slots, named, idle, busy = {}, {}, {}, {}
+local ranked = redis.call('ZRANGE', SLOTS, 0, -1, 'WITHSCORES')
+for i = 1, #ranked, 2 do
+  local state, holds, next, deaf, ttl, renderers, most =
+    get(slot_key(ranked[i]), 'state', 'holds', 'next', 'deaf', 'ttl_ms', 'renderers', 'most_pixels')
+  local slot = {
+    name = ranked[i], holds = holds, next = next, most_pixels = tonumber(most),
+    alive = state and ranked[i + 1] + ttl > now, renderers = cjson.decode(renderers or '[]'),
+  }
+  slots[#slots + 1], named[slot.name] = slot, slot
+  if state == 'ready' and not next and not deaf and slot.alive then table.insert(holds and busy or idle, slot) end
+end
+local function by_name(a, b) return a.name < b.name end
+table.sort(idle, by_name)
+table.sort(busy, by_name)
+
+-- Limits count slots: what waits behind a chunk of the same owner or batch takes no other slot.
+
+local whose = {}
+local function both_of(member)
+  if not member then return nil, nil end
+  if not whose[member] then
+    local owner, batch = get(job_key((split(member))), 'owner', 'batch')
+    whose[member] = {owner = owner, batch = batch}
+  end
+  return whose[member].owner, whose[member].batch
 end
 
-local function renderers_of(slot) return cjson.decode(get(slot_key(slot), 'renderers')) end
-
-local function fits(slot, job)
-  local most, pixels = get(slot_key(slot), 'most_pixels'), get(job_key(job), 'pixels')
-  return not most or tonumber(pixels or 0) <= tonumber(most)
+local used_slots  -- of owners and batches, counted when the first limit asks
+local function count_slots()
+  used_slots = {owner = {}, batch = {}}
+  local function add(kind, one, other)
+    local number = used_slots[kind]
+    if one then number[one] = (number[one] or 0) + 1 end
+    if other and other ~= one then number[other] = (number[other] or 0) + 1 end
+  end
+  for _, slot in ipairs(slots) do
+    local owner, batch = both_of(slot.holds)
+    local next_owner, next_batch = both_of(slot.next)
+    add('owner', owner, next_owner)
+    add('batch', batch, next_batch)
+  end
 end
 
--- The owner's oldest job that fits; of many too large for this slot only the first hundred are passed over.
-local function oldest_that_fits(line, slot)
+local function renders_for(slot, kind, name)
+  local owner, batch = both_of(slot.holds)
+  if kind == 'batch' then owner = batch end
+  return owner == name
+end
+
+-- from: the slot that the chunk would be taken from.
+local function within(limit, kind, name, slot, from)
+  if not limit or renders_for(slot, kind, name) then return true end
+  if not used_slots then count_slots() end
+  local given_back = from and not renders_for(from, kind, name) and 1 or 0
+  return (used_slots[kind][name] or 0) - given_back < tonumber(limit)
+end
+
+local function owner_may(owner, slot, from) return within(limits[owner] or limits['*'], 'owner', owner, slot, from) end
+
+local batches = {}
+local function batch_may(batch, slot, from)
+  if batch == '' then return true end
+  if not batches[batch] then
+    local state, limit = get(batch_key(batch), 'state', 'limit')
+    batches[batch] = {open = (state or 'open') == 'open', limit = limit}
+  end
+  return batches[batch].open and within(batches[batch].limit, 'batch', batch, slot, from)
+end
+
+local function fits(slot, pixels) return not slot.most_pixels or tonumber(pixels or 0) <= slot.most_pixels end
+local function kept_off(slot, job) return redis.call('SISMEMBER', job_key(job) .. ':off', slot.name) == 1 end
+
+local shares = {}
+local function share_of(owner)
+  if not shares[owner] then
+    local in_hand, rendering, since = get(owner_key(owner), 'in_hand', 'rendering', 'began')
+    local so_far = (rendering or 0) * now - (since or 0)
+    shares[owner] = (used_by(owner) + so_far + (in_hand or 0) * pace) / (weights[owner] or 1)
+  end
+  return shares[owner]
+end
+
+-- The first of a line that the slot is not kept off; of many only the first hundred are passed over.
+local function first_in(line, slot)
   local jobs = redis.call('ZRANGE', line, 0, 0, 'WITHSCORES')
-  if #jobs > 0 and fits(slot, jobs[1]) then return jobs[1], tonumber(jobs[2]) end
+  if #jobs == 0 or not kept_off(slot, jobs[1]) then return jobs[1], tonumber(jobs[2]) end
   jobs = redis.call('ZRANGE', line, 1, 100, 'WITHSCORES')
-  for i = 1, #jobs, 2 do if fits(slot, jobs[i]) then return jobs[i], tonumber(jobs[i + 1]) end end
+  for i = 1, #jobs, 2 do if not kept_off(slot, jobs[i]) then return jobs[i], tonumber(jobs[i + 1]) end end
 end
 
-local function fairest_job(slot, renderers, priority)
-  local best, best_share, best_age
-  for _, renderer in ipairs(renderers) do
-    for _, owner in ipairs(redis.call('SMEMBERS', owners_key(renderer, priority))) do
-      local job, age = oldest_that_fits(runnable_key(renderer, priority, owner), slot)
-      local share = tonumber(redis.call('HGET', IN_HAND, owner) or 0)
-      if job and (not best or share < best_share or (share == best_share and age < best_age)) then
-        best, best_share, best_age = job, share, age
+local function before(age, job, other_age, other) return age < other_age or (age == other_age and job < other) end
+
+local function oldest_job(owner, slot, priority)
+  local best, best_age
+  for _, renderer in ipairs(slot.renderers) do
+    for _, alike in ipairs(redis.call('SMEMBERS', lines_key(renderer, priority, owner))) do
+      local pixels, batch = string.match(alike, '^([^:]*):(.*)$')
+      if fits(slot, pixels) and batch_may(batch, slot) then
+        local job, age = first_in(line_key(line_name(renderer, priority, alike, owner)), slot)
+        if job and (not best or before(age, job, best_age, best)) then best, best_age = job, age end
       end
     end
   end
-  return best
+  return best, best_age
+end
+
+local function owners_of(slot, priority)
+  local owners, seen = {}, {}
+  for _, renderer in ipairs(slot.renderers) do
+    for _, owner in ipairs(redis.call('SMEMBERS', owners_key(renderer, priority))) do
+      if not seen[owner] then owners[#owners + 1] = owner end
+      seen[owner] = true
+    end
+  end
+  table.sort(owners, function(a, b)
+    if share_of(a) ~= share_of(b) then return share_of(a) < share_of(b) end
+    return a < b
+  end)
+  return owners
 end
 
 local function pick(slot)
-  local renderers = renderers_of(slot)
   for priority = 0, 9 do
-    local job = fairest_job(slot, renderers, priority)
-    if job then return job, redis.call('ZRANGE', waiting_key(job), 0, 0)[1] end
+    local best, best_age, best_share
+    for _, owner in ipairs(owners_of(slot, priority)) do
+      if best and share_of(owner) > best_share then break end
+      if owner_may(owner, slot) then
+        local job, age = oldest_job(owner, slot, priority)
+        if job and (not best or before(age, job, best_age, best)) then
+          best, best_age, best_share = job, age, share_of(owner)
+        end
+      end
+    end
+    if best then return best, redis.call('ZRANGE', waiting_key(best), 0, 0)[1] end
   end
 end
 
-local function offers(slot, job)
-  if not fits(slot, job) then return false end
-  local wanted = get(job_key(job), 'renderer')
-  for _, renderer in ipairs(renderers_of(slot)) do if renderer == wanted then return true end end
+local function offers(slot, renderer)
+  for _, offered in ipairs(slot.renderers) do if offered == renderer then return true end end
   return false
 end
 
-local function steal(idle)
+local stealable
+local function what_waits_elsewhere()
+  local found = {}
   for _, member in ipairs(redis.call('ZRANGE', SENT, 0, -1)) do
     local job, chunk = split(member)
-    local holder = get(unit_key(job, chunk), 'slot')
-    local holder_waits = alive(holder) and not get(slot_key(holder), 'holds')
-    if not holder_waits and offers(idle, job) then
-      move_unit(job, chunk, 'waiting')
-      return job, chunk
+    local holder = named[get(unit_key(job, chunk), 'slot')]
+    if not holder or not holder.alive or holder.holds then
+      local renderer, pixels, owner, batch = get(job_key(job), 'renderer', 'pixels', 'owner', 'batch')
+      found[#found + 1] = {
+        job = job, chunk = chunk, holder = holder, renderer = renderer, pixels = pixels, owner = owner,
+        batch = batch or '',
+      }
+    end
+  end
+  return found
+end
+
+local function steal(slot)
+  stealable = stealable or what_waits_elsewhere()
+  for i, sent in ipairs(stealable) do
+    if offers(slot, sent.renderer) and fits(slot, sent.pixels) and not kept_off(slot, sent.job)
+      and owner_may(sent.owner, slot, sent.holder) and batch_may(sent.batch, slot, sent.holder) then
+      table.remove(stealable, i)
+      move_unit(sent.job, sent.chunk, 'waiting')
+      if sent.holder then sent.holder.next = nil end
+      used_slots = nil
+      return sent.job, sent.chunk
     end
   end
 end
@@ -66,25 +185,23 @@ end
 local messages = {}
 
 local function send(slot, job, chunk)
-  redis.call('HSET', unit_key(job, chunk), 'slot', slot)
+  redis.call('HSET', unit_key(job, chunk), 'slot', slot.name)
   move_unit(job, chunk, 'sent')
-  redis.call('HSET', slot_key(slot), 'next', pair(job, chunk))
-  local name, chunks = get(job_key(job), 'name', 'chunks')
+  redis.call('HSET', slot_key(slot.name), 'next', pair(job, chunk))
+  slot.next = pair(job, chunk)
+  used_slots = nil
+  local name, chunks, owner = get(job_key(job), 'name', 'chunks', 'owner')
+  shares[owner] = nil
   messages[#messages + 1] = {
-    slot = slot, job = job, chunk = tonumber(chunk), title = name .. ', chunk ' .. (chunk + 1) .. ' of ' .. chunks,
+    slot = slot.name, job = job, chunk = tonumber(chunk), title = name .. ', chunk ' .. (chunk + 1) .. ' of ' .. chunks,
   }
 end
 
-local idle, busy = {}, {}
-for _, slot in ipairs(redis.call('ZRANGE', SLOTS, 0, -1)) do
-  local state, holds, next, deaf = get(slot_key(slot), 'state', 'holds', 'next', 'deaf')
-  if state == 'ready' and not next and not deaf and alive(slot) then table.insert(holds and busy or idle, slot) end
-end
-for _, slots in ipairs({idle, busy}) do
-  for _, slot in ipairs(slots) do
+for _, free in ipairs({idle, busy}) do
+  for _, slot in ipairs(free) do
     if #messages == arg.at_once then break end
     local job, chunk = pick(slot)
-    if not job and slots == idle then job, chunk = steal(slot) end
+    if not job and free == idle then job, chunk = steal(slot) end
     if job then send(slot, job, chunk) end
   end
 end

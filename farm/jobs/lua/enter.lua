@@ -14,7 +14,14 @@ end
 redis.call('HSET', job_key(arg.job), 'state', 'planning', 'submitted', now, unpack(fields))
 redis.call('ZADD', 'farm:jobs', now, arg.job)
 redis.call('SET', token_key, arg.job)
-redis.call('ZADD', OUTBOX, now + arg.ring_ms, 'plan/' .. arg.job)
-redis.call('HSET', unit_key(arg.job, 'plan'), 'rung', now)
+local batch = arg.fields.batch
+if batch then
+  redis.call('ZADD', batch_key(batch) .. ':jobs', arg.fields.row, arg.job)
+  count(arg.job, 'planning', 1)
+  if arg.fields.held then count(arg.job, 'held', 1) end
+end
+plan_due(arg.job, now + arg.ring_ms)
+-- whoever submits rings for the plan, but not for a batch's
+if not batch then redis.call('HSET', unit_key(arg.job, 'plan'), 'rung', now) end
 event(arg.job, 'submitted', arg.fields.owner, arg.fields.name)
 return answer({job = arg.job, created = true})

@@ -7,14 +7,20 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local arg = cjson.decode(ARGV[1])
 
 local LEASES, SENT, LATER, OUTBOX, SLOTS = 'farm:leases', 'farm:sent', 'farm:later', 'farm:outbox', 'farm:slots'
-local IN_HAND = 'farm:inhand'
+local DEPTH, PLANNING, POLICY, PACE = 'farm:depth', 'farm:planning', 'farm:policy', 'farm:pace'
 local LONGEST_DELAY_MS = 300000
+-- The time a chunk takes is the mean of about so many.
+local PACE_OF = 20
 
 local function job_key(job) return 'farm:job:' .. job end
 local function unit_key(job, unit) return 'farm:job:' .. job .. ':u:' .. unit end
 local function waiting_key(job) return 'farm:job:' .. job .. ':waiting' end
 local function version_key(job, version) return 'farm:job:' .. job .. ':v:' .. version end
 local function slot_key(slot) return 'farm:slot:' .. slot end
+local function owner_key(owner) return 'farm:owner:' .. owner end
+local function batch_key(batch) return 'farm:batch:' .. batch end
+local function states_key(batch) return batch_key(batch) .. ':states' end
+local function plans_key(batch) return batch_key(batch) .. ':plans' end
 local function pair(job, unit) return job .. '/' .. unit end
 local function split(text) return string.match(text, '^([^/]+)/(.+)$') end
 
@@ -38,35 +44,92 @@ local function in_words(unit)
 end
 local function ended(state) return state == 'done' or state == 'failed' or state == 'cancelled' end
 
--- Jobs with waiting chunks, by renderer, priority and owner; within an owner by age.
+-- Owners: the slot time they used, fading with its age, and what they have in hand.
 
-local function runnable_key(renderer, priority, owner)
-  return 'farm:runnable:' .. renderer .. ':' .. priority .. ':' .. owner
+local function used_by(owner)
+  local used, at = get(owner_key(owner), 'used', 'at')
+  if not used then return 0 end
+  local half_life = tonumber(redis.call('HGET', POLICY, 'half_life_ms') or HALF_LIFE_MS)
+  return used * 2 ^ ((at - now) / half_life)
 end
-local function owners_key(renderer, priority) return 'farm:owners:' .. renderer .. ':' .. priority end
 
-local function place_in_line(job)
-  local state, paused, renderer, priority, owner, submitted =
-    get(job_key(job), 'state', 'paused', 'renderer', 'priority', 'owner', 'submitted')
-  local line, owners = runnable_key(renderer, priority, owner), owners_key(renderer, priority)
-  local runs = (state == 'queued' or state == 'rendering') and paused ~= '1'
-  if runs and redis.call('EXISTS', waiting_key(job)) == 1 then
-    redis.call('ZADD', line, submitted, job)
-    redis.call('SADD', owners, owner)
-  else
-    redis.call('ZREM', line, job)
-    if redis.call('EXISTS', line) == 0 then redis.call('SREM', owners, owner) end
+local function began(owner)
+  redis.call('HINCRBY', owner_key(owner), 'rendering', 1)
+  redis.call('HINCRBY', owner_key(owner), 'began', now)
+end
+
+-- What an attempt at a chunk took is its owner's to bear, whatever came of it.
+local function charge(owner, started)
+  redis.call('HINCRBY', owner_key(owner), 'rendering', -1)
+  redis.call('HINCRBY', owner_key(owner), 'began', -started)
+  redis.call('HSET', owner_key(owner), 'used', string.format('%.3f', used_by(owner) + now - started), 'at', now)
+end
+
+-- Batches: their jobs counted by state, and beside it those that are held and those that need review.
+
+local function count(job, what, by)
+  local batch = get(job_key(job), 'batch')
+  if batch then redis.call('HINCRBY', states_key(batch), what, by) end
+end
+
+-- Why a unit must not begin though it could, nil when nothing keeps it. A batch that was stopped keeps what has not
+-- begun: a job whose chunks are all rendered is stitched.
+local function kept_waiting(job, unit)
+  local paused, held, batch = get(job_key(job), 'paused', 'held', 'batch')
+  if paused == '1' then return 'job is paused' end
+  if held == '1' then return 'job is held' end
+  local state = batch and get(batch_key(batch), 'state')
+  if state and state ~= 'open' and not (state == 'stopped' and unit == 'stitch') then return 'batch is ' .. state end
+end
+
+-- The plan is to be made: at once, or for a job of a batch when the sweeper takes it from the batch, so that thousands
+-- of plans of one batch do not lie before another's in the queue.
+local function plan_due(job, at)
+  local batch, row, held = get(job_key(job), 'batch', 'row', 'held')
+  if not batch then redis.call('ZADD', OUTBOX, at, 'plan/' .. job)
+  elseif held ~= '1' then
+    redis.call('ZADD', plans_key(batch), row or 0, job)
+    redis.call('SADD', PLANNING, batch)
   end
 end
 
-local function move_job(job, to, who, detail)
-  local from = get(job_key(job), 'state')
-  if from == to then return end
-  if not JOB_MOVES[from][to] then return error('job ' .. job .. ' cannot go from ' .. from .. ' to ' .. to) end
-  redis.call('HSET', job_key(job), 'state', to)
-  if ended(to) then redis.call('HSET', job_key(job), 'ended', now) end
-  event(job, to, who, detail)
-  place_in_line(job)
+-- A line: the waiting jobs that are alike in all that dispatch asks of them; within it by age. DEPTH counts its chunks.
+
+local function owners_key(renderer, priority) return 'farm:owners:' .. renderer .. ':' .. priority end
+local function lines_key(renderer, priority, owner) return 'farm:lines:' .. renderer .. ':' .. priority .. ':' .. owner end
+local function line_name(renderer, priority, alike, owner)
+  return renderer .. ':' .. priority .. ':' .. alike .. ':' .. owner
+end
+local function line_key(name) return 'farm:line:' .. name end
+
+-- A job stands in line with so many chunks.
+local function stand_in_line(job, chunks)
+  local key = job_key(job)
+  local stood = tonumber(get(key, 'stood') or 0)
+  if stood == chunks then return end
+  local renderer, priority, owner, pixels, batch, submitted =
+    get(key, 'renderer', 'priority', 'owner', 'pixels', 'batch', 'submitted')
+  local alike = (pixels or 0) .. ':' .. (batch or '')
+  local name = line_name(renderer, priority, alike, owner)
+  local lines = lines_key(renderer, priority, owner)
+  redis.call('HSET', key, 'stood', chunks)
+  if redis.call('HINCRBY', DEPTH, name, chunks - stood) == 0 then redis.call('HDEL', DEPTH, name) end
+  if stood == 0 then
+    redis.call('ZADD', line_key(name), submitted, job)
+    redis.call('SADD', lines, alike)
+    redis.call('SADD', owners_key(renderer, priority), owner)
+  elseif chunks == 0 then
+    redis.call('ZREM', line_key(name), job)
+    if redis.call('EXISTS', line_key(name)) == 0 then redis.call('SREM', lines, alike) end
+    if redis.call('EXISTS', lines) == 0 then redis.call('SREM', owners_key(renderer, priority), owner) end
+  end
+end
+
+-- A paused or stopped batch keeps its place: dispatch passes its lines over.
+local function place_in_line(job)
+  local state, paused, held = get(job_key(job), 'state', 'paused', 'held')
+  local runs = (state == 'queued' or state == 'rendering') and paused ~= '1' and held ~= '1'
+  stand_in_line(job, runs and redis.call('ZCARD', waiting_key(job)) or 0)
 end
 
 local function unit_state(job, unit) return get(unit_key(job, unit), 'state') or 'waiting' end
@@ -82,7 +145,7 @@ local function move_unit(job, unit, to)
   if from == 'rendering' then redis.call('ZREM', LEASES, pair(job, unit)) end
   if not is_chunk(unit) then return end
   local was, is = from == 'sent' or from == 'rendering', to == 'sent' or to == 'rendering'
-  if was ~= is then redis.call('HINCRBY', IN_HAND, get(job_key(job), 'owner'), is and 1 or -1) end
+  if was ~= is then redis.call('HINCRBY', owner_key(get(job_key(job), 'owner')), 'in_hand', is and 1 or -1) end
   if from == 'sent' then
     redis.call('ZREM', SENT, pair(job, unit))
     local slot = get(key, 'slot')
@@ -94,6 +157,51 @@ local function move_unit(job, unit, to)
   if to == 'sent' then redis.call('ZADD', SENT, now, pair(job, unit)) end
   if to == 'waiting' then redis.call('ZADD', waiting_key(job), unit, unit) end
   if from == 'waiting' or to == 'waiting' then place_in_line(job) end
+end
+
+-- Chunks that were sent but not taken go back in line: a job's, or all that `which` names.
+local function take_back_all(which)
+  for _, member in ipairs(redis.call('ZRANGE', SENT, 0, -1)) do
+    local job, unit = split(member)
+    if which(job) then move_unit(job, unit, 'waiting') end
+  end
+end
+local function take_back(job) take_back_all(function(other) return other == job end) end
+local function take_back_batch(batch)
+  take_back_all(function(job) return get(job_key(job), 'batch') == batch end)
+end
+
+-- A batch with more failed jobs than it may have is stopped. Failures that were there when it was resumed are forgiven.
+local function judge_batch(batch)
+  local key = batch_key(batch)
+  local state, most, rows, forgiven = get(key, 'state', 'max_failures', 'rows', 'forgiven')
+  if state ~= 'open' or not most or most == '' then return end
+  local failed = tonumber(get(states_key(batch), 'failed') or 0) - tonumber(forgiven or 0)
+  local of = math.max(tonumber(rows or 0), redis.call('ZCARD', key .. ':jobs'))
+  local share = string.match(most, '^(.+)%%$')
+  if failed <= (share and share * of / 100 or tonumber(most)) then return end
+  redis.call('HSET', key, 'state', 'stopped', 'reason', 
+    failed .. ' of ' .. of .. ' jobs failed, ' .. most .. ' may fail')
+  take_back_batch(batch)
+end
+
+local function move_job(job, to, who, detail)
+  local from = get(job_key(job), 'state')
+  if from == to then return end
+  if not JOB_MOVES[from][to] then return error('job ' .. job .. ' cannot go from ' .. from .. ' to ' .. to) end
+  redis.call('HSET', job_key(job), 'state', to)
+  if ended(to) then redis.call('HSET', job_key(job), 'ended', now) end
+  event(job, to, who, detail)
+  place_in_line(job)
+  local batch, held = get(job_key(job), 'batch', 'held')
+  if ended(to) and held == '1' then
+    redis.call('HSET', job_key(job), 'held', 0)
+    count(job, 'held', -1)
+  end
+  if not batch then return end
+  redis.call('HINCRBY', states_key(batch), from, -1)
+  redis.call('HINCRBY', states_key(batch), to, 1)
+  if to == 'failed' then judge_batch(batch) end
 end
 
 local function free_slot(slot, job, unit)
@@ -115,11 +223,18 @@ local function close_attempt(job, unit, outcome, reason)
     outcome = outcome, reason = reason,
   }))
   free_slot(slot, job, unit)
+  if not is_chunk(unit) then return end
+  charge(get(job_key(job), 'owner'), started)
+  if outcome ~= 'done' then return end
+  local pace = tonumber(redis.call('GET', PACE) or now - started)
+  redis.call('SET', PACE, string.format('%.0f', pace + (now - started - pace) / PACE_OF))
 end
 
 -- The job shows this version from now on.
 local function make_current(job, version)
   local result, digest, review = get(version_key(job, version), 'result', 'digest', 'review')
+  local shown = get(job_key(job), 'needs_review') == '1'
+  if shown ~= (review ~= '[]') then count(job, 'needs_review', shown and -1 or 1) end
   redis.call('HSET', job_key(job), 'current', version, 'result', result, 'digest', digest,
     'needs_review', review == '[]' and 0 or 1)
 end
@@ -127,13 +242,6 @@ end
 local function is_current(job, unit, attempt)
   local number, suffix = get(unit_key(job, unit), 'attempt', 'suffix')
   return number ~= nil and number .. '-' .. suffix == attempt
-end
-
--- Chunks that were sent but not taken go back in line.
-local function take_back(job)
-  for i = 0, tonumber(get(job_key(job), 'chunks') or 0) - 1 do
-    if unit_state(job, tostring(i)) == 'sent' then move_unit(job, tostring(i), 'waiting') end
-  end
 end
 
 local function fail_job(job, who, code, message)

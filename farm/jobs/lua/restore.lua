@@ -32,6 +32,13 @@ for name, value in pairs(arg.fields) do
 end
 redis.call('HSET', key, 'state', arg.state, 'recovered', now, unpack(fields))
 redis.call('ZADD', 'farm:jobs', arg.fields.submitted, arg.job)
+local batch = arg.fields.batch
+if batch then
+  redis.call('ZADD', batch_key(batch) .. ':jobs', arg.fields.row, arg.job)
+  count(arg.job, arg.state, 1)
+end
+if arg.fields.held and ended(arg.state) then redis.call('HSET', key, 'held', 0)
+elseif arg.fields.held then count(arg.job, 'held', 1) end
 
 -- Units that were tried keep their numbers, so that later attempts get higher ones.
 for unit, at in pairs(arg.units) do
@@ -46,8 +53,8 @@ for i = 0, (arg.fields.chunks or 0) - 1 do
   if unit_state(arg.job, tostring(i)) ~= 'done' then redis.call('ZADD', waiting_key(arg.job), i, i) end
 end
 
-local due = ({planning = 'plan/', stitching = 'stitch/'})[arg.state]
-if due then redis.call('ZADD', OUTBOX, now, due .. arg.job) end
+if arg.state == 'planning' then plan_due(arg.job, now) end
+if arg.state == 'stitching' then redis.call('ZADD', OUTBOX, now, 'stitch/' .. arg.job) end
 event(arg.job, 'recovered', arg.who, arg.detail)
 place_in_line(arg.job)
 return answer({restored = true})

@@ -1,5 +1,5 @@
 -- What fell by the way goes back in line: leases that ran out, chunks sent to a slot that never took them,
--- chunks that were told to wait a while. Answers with the outbox entries that are due.
+-- chunks that were told to wait a while, plans of batches. Answers with the outbox entries that are due.
 local report = {expired = 0, unsent = 0, broken = 0}
 -- After a silence Redis was away, most likely, and nobody could renew: every lease gets its time once more.
 local last = tonumber(redis.call('GET', 'farm:swept') or now)
@@ -55,6 +55,19 @@ for _, slot in ipairs(redis.call('ZRANGEBYSCORE', SLOTS, '-inf', now - arg.forge
     forget_slot(slot)
   end
 end
+-- Of each batch so many plans at most are in the queue or being made.
+for _, batch in ipairs(redis.call('SMEMBERS', PLANNING)) do
+  local plans, planning = plans_key(batch), tonumber(get(states_key(batch), 'planning') or 0)
+  local in_queue = planning - redis.call('ZCARD', plans)
+  if (get(batch_key(batch), 'state') or 'open') == 'open' and in_queue < arg.plans then
+    local jobs = redis.call('ZRANGE', plans, 0, arg.plans - math.max(in_queue, 0) - 1)
+    for _, job in ipairs(jobs) do
+      redis.call('ZREM', plans, job)
+      if get(job_key(job), 'state') == 'planning' then redis.call('ZADD', OUTBOX, now, 'plan/' .. job) end
+    end
+  end
+  if redis.call('EXISTS', plans) == 0 then redis.call('SREM', PLANNING, batch) end
+end
 local due = {}
 local queue_is_empty = true
 for _, list in ipairs(arg.queue_lists) do
@@ -66,7 +79,7 @@ for _, member in ipairs(redis.call('ZRANGEBYSCORE', OUTBOX, '-inf', now, 'LIMIT'
   -- while messages wait in the queue, this one's may be among them: ringing for all would only make it longer
   local rung = tonumber(get(unit_key(job, unit), 'rung') or 0)
   local ring = queue_is_empty or now - rung > arg.doubt_ms
-  if ring and unit_state(job, unit) == 'waiting' and get(job_key(job), 'paused') ~= '1' then
+  if ring and unit_state(job, unit) == 'waiting' and not kept_waiting(job, unit) then
     redis.call('HSET', unit_key(job, unit), 'rung', now)
     due[#due + 1] = {unit = unit, job = job, name = get(job_key(job), 'name'), priority = get(job_key(job), 'priority')}
   end

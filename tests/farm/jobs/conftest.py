@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from farm.jobs.batches import enter_batch
 from farm.jobs.model import PLAN
 from farm.jobs.store import Books, Lease
 
@@ -24,9 +25,17 @@ class Desk:
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def job(
-        self, *, owner: str = "ann", priority: int = 5, renderer: str = "preview", attempts: int = 3, pixels: int = 0
+        self,
+        *,
+        owner: str = "ann",
+        priority: int = 5,
+        renderer: str = "preview",
+        attempts: int = 3,
+        pixels: int = 0,
+        batch: str = "",
+        held: bool = False,
     ) -> str:
-        """A job that has just been submitted."""
+        """A job that has just been submitted; of a batch, its row is its number."""
         number = next(self.numbers)
         fields = {
             "name": f"Lesson {number}",
@@ -36,6 +45,8 @@ class Desk:
             "max_attempts": attempts,
             "pixels": pixels,
             "token": f"token{number}",
+            **({"batch": batch, "row": number} if batch else {}),
+            **({"held": 1} if held else {}),
         }
         id_, created = self.books.enter(f"20260101-000000-{number:06d}", f"token{number}", fields)
         assert created
@@ -46,6 +57,10 @@ class Desk:
         id_ = self.job(**settings)  # type: ignore[arg-type]
         assert self.books.planned(self.claim(id_, PLAN), frames25=25 * chunks, chunks=chunks)
         return id_
+
+    def batch(self, *, owner: str = "ann", name: str = "Algebra", **more: Any) -> str:
+        """A batch without jobs."""
+        return enter_batch(self.books, f"20260101-000000-b{next(self.numbers):05d}", name=name, owner=owner, **more)
 
     def claim(self, job: str, unit: object, *, slot: str = "desk", seconds: float = 60) -> Lease:
         lease = self.books.claim(job, str(unit), slot=slot, suffix="abcd", lease_seconds=seconds)

@@ -302,7 +302,7 @@ def test_a_failed_job_leaves_nothing_sent(desk: Desk) -> None:
     desk.slot("a")
     desk.sent()
     desk.books.fail(desk.claim(job, 1), AttemptFailure(code="bad_portrait", message="no", permanent=True))
-    assert desk.books.client.hget("farm:inhand", "ann") == "0"
+    assert desk.books.client.hget("farm:owner:ann", "in_hand") == "0"
     other = desk.planned()
     assert desk.sent() == {"a": (other, 0)}
 

@@ -1,0 +1,239 @@
+"""Jobs of a batch: counted by state, held and let go, stopped together when too many fail."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from farm.errors import NotAllowedError, NotFoundError
+from farm.jobs.batches import (
+    MOST_AT_ONCE,
+    batch_ids,
+    batch_jobs,
+    batch_named,
+    batch_row,
+    decide_batch,
+    enter_batch,
+    hold_jobs,
+)
+from farm.jobs.load import load_of
+from farm.jobs.model import PLAN, STITCH, JobState
+from farm.jobs.standing import Standing
+from farm.jobs.store import PLANS_OF_A_BATCH, AttemptFailure, Refused
+
+if TYPE_CHECKING:
+    from farm.messages import Message
+    from tests.farm.jobs.conftest import Desk
+
+BROKEN = AttemptFailure(code="bad_portrait", message="no face found", permanent=True)
+
+
+def _counts(desk: Desk, batch: str) -> dict[str, int]:
+    return {str(state): number for state, number in batch_row(desk.books, batch).counts.items() if number}
+
+
+def _fail(desk: Desk, job: str) -> None:
+    desk.books.fail(desk.claim(job, PLAN), BROKEN)
+
+
+def _due(desk: Desk) -> list[str]:
+    due: tuple[Message, ...] = desk.books.sweep().due
+    return [message.job for message in due]
+
+
+def test_a_batch_counts_its_jobs_through_their_life(desk: Desk) -> None:
+    batch = desk.batch()
+    first, second = desk.planned(chunks=1, batch=batch), desk.job(batch=batch)
+    desk.job(batch=desk.batch(name="Other"))
+    desk.job()
+    assert _counts(desk, batch) == {"planning": 1, "queued": 1}
+    desk.books.record(desk.claim(first, 0))
+    assert _counts(desk, batch) == {"planning": 1, "stitching": 1}
+    finding = {"start": 0, "stop": 5, "timecode": "00:00", "sentence": "look here"}
+    desk.books.stitched(desk.claim(first, STITCH), version=1, result="key", digest="d", needs_review=[finding])
+    _fail(desk, second)
+    row = batch_row(desk.books, batch)
+    assert (row.total, row.ended, row.needs_review) == (2, 2, 1)
+    assert _counts(desk, batch) == {"done": 1, "failed": 1}
+    desk.books.decide(second, "retry", who="ann")
+    assert _counts(desk, batch) == {"done": 1, "planning": 1}
+    assert batch_jobs(desk.books, batch) == [first, second]
+    assert batch_jobs(desk.books, batch, 1, 1) == [second]
+
+
+def test_a_batch_is_known_by_owner_and_name_and_goes_on_with_what_is_asked_for_last(desk: Desk) -> None:
+    batch = desk.batch(name="Algebra", limit=3)
+    assert desk.batch(name="Algebra", max_failures="5%") == batch
+    other = desk.batch(name="Algebra", owner="bob")
+    assert other != batch
+    row = batch_row(desk.books, batch)
+    assert (row.name, row.owner, row.max_failures, row.limit, row.state) == ("Algebra", "ann", "5%", None, "open")
+    assert batch_ids(desk.books) == [other, batch]
+    assert batch_ids(desk.books, owner="ann") == [batch]
+    assert batch_named(desk.books, "bob", "Algebra") == other
+    assert batch_named(desk.books, "ann", "Biology") is None
+
+
+def test_owners_and_names_that_look_alike_when_joined_are_two_batches(desk: Desk) -> None:
+    assert desk.batch(owner="a:b", name="c") != desk.batch(owner="a", name="b:c")
+
+
+def test_a_held_job_is_neither_planned_nor_rendered_until_it_is_let_go(desk: Desk) -> None:
+    batch = desk.batch()
+    held, other = desk.job(batch=batch, held=True), desk.job(batch=batch)
+    assert _due(desk) == [other]
+    assert desk.books.claim(held, PLAN, slot="cpu", suffix="s", lease_seconds=60) == Refused("job is held")
+    assert batch_row(desk.books, batch).held == 1
+    assert hold_jobs(desk.books, [held, other], held=False, who="ann") == 1
+    assert batch_row(desk.books, batch).held == 0
+    assert _due(desk) == [held]
+    desk.books.planned(desk.claim(held, PLAN), frames25=25, chunks=1)
+    assert hold_jobs(desk.books, [held], held=True, who="ann") == 1
+    desk.slot("a")
+    assert desk.sent() == {}
+    hold_jobs(desk.books, [held], held=False, who="ann")
+    assert desk.sent() == {"a": (held, 0)}
+
+
+def test_holding_hands_back_what_renders(desk: Desk) -> None:
+    job = desk.planned(batch=desk.batch())
+    lease = desk.claim(job, 0)
+    hold_jobs(desk.books, [job], held=True, who="ann")
+    assert desk.books.renew(lease, percent=1, lease_seconds=60) == "paused"
+
+
+def test_a_held_job_that_is_cancelled_is_held_no_more(desk: Desk) -> None:
+    batch = desk.batch()
+    job = desk.job(batch=batch, held=True)
+    desk.books.decide(job, "cancel", who="ann")
+    assert batch_row(desk.books, batch).held == 0
+    assert _counts(desk, batch) == {"cancelled": 1}
+    desk.books.decide(job, "retry", who="ann")
+    assert _due(desk) == [job]
+
+
+def test_more_jobs_than_a_script_should_move_are_refused(desk: Desk) -> None:
+    with pytest.raises(NotAllowedError, match="at most 500"):
+        hold_jobs(desk.books, ["x"] * (MOST_AT_ONCE + 1), held=True, who="ann")
+    assert hold_jobs(desk.books, [], held=True, who="ann") == 0
+    assert hold_jobs(desk.books, ["20260101-000000-nobody"], held=True, who="ann") == 0
+
+
+def test_a_paused_batch_gives_everything_back_and_goes_on_when_resumed(desk: Desk) -> None:
+    batch = desk.batch()
+    job = desk.planned(chunks=3, batch=batch)
+    desk.slot("a")
+    lease = desk.claim(job, 0, slot="a")
+    assert desk.sent() == {"a": (job, 1)}
+    decide_batch(desk.books, batch, "pause", who="bob")
+    assert desk.books.renew(lease, percent=1, lease_seconds=60) == "paused"
+    desk.books.fail(lease, AttemptFailure(code="paused", message="stopped", outcome="paused", burn=False))
+    assert desk.sent() == {}
+    assert desk.books.claim(job, "1", slot="a", suffix="s", lease_seconds=60) == Refused("batch is paused")
+    assert load_of(desk.books, "preview", priority=9).waiting == 0
+    row = batch_row(desk.books, batch)
+    assert (row.state, row.reason) == ("paused", "paused by bob")
+    decide_batch(desk.books, batch, "resume", who="bob")
+    assert load_of(desk.books, "preview", priority=9).waiting == 3
+    assert desk.sent() == {"a": (job, 0)}
+
+
+def test_jobs_of_a_paused_batch_are_not_planned_and_others_are(desk: Desk) -> None:
+    batch = desk.batch()
+    decide_batch(desk.books, batch, "pause", who="ann")
+    job, other = desk.job(batch=batch), desk.job(batch=desk.batch(name="Biology"))
+    assert _due(desk) == [other]
+    decide_batch(desk.books, batch, "resume", who="ann")
+    assert _due(desk) == [job]
+
+
+@pytest.mark.parametrize(("may_fail", "rows", "failures"), [("1", 0, 2), ("0", 0, 1), ("25%", 8, 3), ("50%", 0, 3)])
+def test_a_batch_stops_when_more_jobs_fail_than_may(desk: Desk, may_fail: str, rows: int, failures: int) -> None:
+    batch = desk.batch(max_failures=may_fail, rows=rows)
+    jobs = [desk.job(batch=batch) for _ in range(5)]
+    for job in jobs[: failures - 1]:
+        _fail(desk, job)
+    assert batch_row(desk.books, batch).state == "open"
+    _fail(desk, jobs[failures - 1])
+    row = batch_row(desk.books, batch)
+    assert row.state == "stopped"
+    assert row.reason == f"{failures} of {rows or 5} jobs failed, {may_fail} may fail"
+    assert _due(desk) == []
+
+
+def test_what_a_stopped_batch_has_begun_is_finished_and_nothing_more_begins(desk: Desk) -> None:
+    batch = desk.batch(max_failures="0")
+    begun, wrong = desk.planned(chunks=2, batch=batch), desk.job(batch=batch)
+    almost = desk.planned(chunks=1, batch=batch)
+    desk.slot("a")
+    lease, last = desk.claim(begun, 0, slot="a"), desk.claim(almost, 0)
+    assert desk.sent() == {"a": (begun, 1)}
+    _fail(desk, wrong)
+    assert desk.books.renew(lease, percent=1, lease_seconds=60) == "go on"
+    desk.books.record(lease)
+    desk.books.record(last)
+    assert desk.sent() == {}
+    assert desk.books.claim(begun, "1", slot="a", suffix="s", lease_seconds=60) == Refused("batch is stopped")
+    desk.books.client.zadd("farm:outbox", {f"stitch/{almost}": 0})
+    assert _due(desk) == [almost]
+    assert desk.books.stitched(desk.claim(almost, STITCH), version=1, result="key", digest="d")
+
+
+def test_a_stopped_batch_that_is_resumed_stops_again_only_for_new_failures(desk: Desk) -> None:
+    batch = desk.batch(max_failures="1")
+    jobs = [desk.job(batch=batch) for _ in range(6)]
+    for job in jobs[:2]:
+        _fail(desk, job)
+    decide_batch(desk.books, batch, "resume", who="ann")
+    _fail(desk, jobs[2])
+    assert batch_row(desk.books, batch).state == "open"
+    _fail(desk, jobs[3])
+    assert batch_row(desk.books, batch).state == "stopped"
+
+
+def test_plans_of_a_large_batch_leave_the_queue_to_others(desk: Desk) -> None:
+    large = desk.batch(name="Large")
+    jobs = [desk.job(batch=large) for _ in range(PLANS_OF_A_BATCH + 10)]
+    small = desk.job(batch=desk.batch(name="Small"))
+    due = _due(desk)
+    assert small in due
+    assert sorted(set(due) - {small}) == jobs[:PLANS_OF_A_BATCH], "in the order of its rows"
+    assert _due(desk) == []
+    for job in jobs[:4]:
+        desk.books.planned(desk.claim(job, PLAN), frames25=25, chunks=1)
+    assert sorted(_due(desk)) == jobs[PLANS_OF_A_BATCH : PLANS_OF_A_BATCH + 4]
+
+
+def test_a_cancelled_batch_begins_nothing(desk: Desk) -> None:
+    batch = desk.batch()
+    job, planned = desk.job(batch=batch), desk.planned(batch=batch)
+    decide_batch(desk.books, batch, "cancel", who="ann")
+    desk.slot("a")
+    assert desk.sent() == {}
+    assert _due(desk) == []
+    assert desk.books.claim(job, PLAN, slot="cpu", suffix="s", lease_seconds=60) == Refused("batch is cancelled")
+    assert desk.books.claim(planned, "0", slot="a", suffix="s", lease_seconds=60) == Refused("batch is cancelled")
+
+
+def test_jobs_that_come_back_from_storage_are_counted_again(desk: Desk) -> None:
+    fields: dict[str, str | int | float] = {
+        "name": "Lesson", "owner": "ann", "priority": 5, "renderer": "preview", "max_attempts": 3, "batch": "b1",
+        "submitted": 1000,
+    }  # fmt: skip
+    held = {**fields, "token": "t1", "row": 2, "held": 1}
+    gone = {**fields, "token": "t2", "row": 1, "held": 1}
+    assert desk.books.restore(Standing(job="j1", state=JobState.PLANNING, fields=held), who="ann")
+    assert desk.books.restore(Standing(job="j2", state=JobState.CANCELLED, fields=gone), who="ann")
+    assert batch_jobs(desk.books, "b1") == ["j2", "j1"]
+    with pytest.raises(NotFoundError, match="batch 'b1' is not in the books"):
+        batch_row(desk.books, "b1")
+    enter_batch(desk.books, "b1", name="Algebra", owner="ann", submitted=5.0)
+    row = batch_row(desk.books, "b1")
+    assert (row.submitted, row.total, row.held) == (5.0, 2, 1)
+    assert _counts(desk, "b1") == {"planning": 1, "cancelled": 1}
+
+
+def test_an_unknown_batch_is_named(desk: Desk) -> None:
+    with pytest.raises(NotFoundError, match="batch 'nobody' is not in the books"):
+        decide_batch(desk.books, "nobody", "pause", who="ann")
