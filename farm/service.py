@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from farm import submission
 from farm.errors import BooksUnreachableError
 from farm.job import Job
-from farm.jobs import views
+from farm.jobs import hooks, views
 from farm.jobs.model import DEFAULT_PRIORITY, JobView, SlotView
 from farm.jobs.store import Books
 from farm.recover import Recovered, recover
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from farm.dryrun import DryRun
+    from farm.jobs.hooks import Delivery
     from farm.messages import Bell
 
 OnStep = Callable[[str, float], None]
@@ -194,6 +195,23 @@ class Farm:
         For books that were emptied. May run at any time, beside workers too: what the books know is left alone.
         """
         return recover(self.books, self.storage, who=self.settings.owner, on_step=on_step or (lambda _: None))
+
+    def webhooks(self, *, failed: bool = False, limit: int = 50) -> list[Delivery]:
+        """Webhooks that wait, and those of the last week, newest first. failed: only those that were given up."""
+        return hooks.deliveries(self.books, failed=failed, limit=limit)
+
+    def send_webhook(self, id: str) -> None:
+        """Send a webhook again, now; the sweeper's process does. Raises NotFoundError."""
+        hooks.send_again(self.books, id)
+
+    def try_webhook(self, url: str | None = None) -> str:
+        """Send an event of type "test" from here; its id. url: None for the one of the settings.
+
+        Raises InputRefusedError, and DeliveryError when it was not taken.
+        """
+        from farm.hooks.trial import try_out
+
+        return try_out(url, self.settings)
 
     def slots(self) -> list[SlotView]:
         """Every slot that reported, by name."""

@@ -87,6 +87,7 @@ def _connected(receiver: Receiver, addresses: list[Address]) -> Iterator[http.cl
     if receiver.scheme == "https":
         sock = _tls().wrap_socket(sock, server_hostname=receiver.host, do_handshake_on_connect=False)
     cut = threading.Timer(TOTAL_SECONDS, _cut, (sock,))  # a timeout of the socket begins anew with every byte
+    cut.daemon = True
     cut.start()
     try:
         if isinstance(sock, ssl.SSLSocket):

@@ -121,7 +121,8 @@ def _source(name: str) -> str:
     folder = files("farm.jobs") / "lua"
     tables = _lua_table("JOB_MOVES", JOB_MOVES) + _lua_table("UNIT_MOVES", UNIT_MOVES)
     half_life = f"local HALF_LIFE_MS = {_ms(HALF_LIFE_SECONDS)}"
-    return "\n".join((tables, half_life, (folder / "prelude.lua").read_text(), (folder / f"{name}.lua").read_text()))
+    parts = [(folder / f"{part}.lua").read_text() for part in ("prelude", "webhooks", name)]
+    return "\n".join([tables, half_life, *parts])
 
 
 def _lua_table(name: str, moves: Mapping[Any, frozenset[Any]]) -> str:

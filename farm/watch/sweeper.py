@@ -13,6 +13,8 @@ from farm.jobs.store import Books
 from farm.logs import log_to_stderr
 from farm.messages import Bell
 from farm.settings import Settings
+from farm.storage.s3 import Storage
+from farm.watch.courier import Courier
 from farm.watch.latency import time_books
 from farm.watch.metrics import registry_of
 from farm.watch.serving import SWEEPER, serving
@@ -57,6 +59,8 @@ def run(settings: Settings, over: threading.Event) -> None:
         sweep_seconds=settings.sweep_seconds,
         lease_seconds=settings.lease_seconds,
     )
+    courier = Courier(books, Storage.from_settings(settings), settings)
+    threading.Thread(target=courier.run, args=(over,), name="courier", daemon=True).start()
     with serving(registry_of(books), settings, SWEEPER):
         while not over.wait(settings.sweep_seconds):
             try:

@@ -31,6 +31,7 @@ local function get(key, ...)
 end
 
 local function answer(value) return cjson.encode(value) end
+local tell_job, tell_batch  -- webhooks.lua
 
 local function event(job, what, who, detail)
   redis.call('RPUSH', job_key(job) .. ':events',
@@ -183,6 +184,16 @@ local function judge_batch(batch)
   redis.call('HSET', key, 'state', 'stopped', 'reason', 
     failed .. ' of ' .. of .. ' jobs failed, ' .. most .. ' may fail')
   take_back_batch(batch)
+  tell_batch(batch, 'stopped')
+end
+
+-- Nobody is told so while its jobs are still being entered.
+local function tell_if_all_ended(batch)
+  if get(batch_key(batch), 'entering') then return end
+  for _, going_on in ipairs({'planning', 'queued', 'rendering', 'stitching'}) do
+    if tonumber(get(states_key(batch), going_on) or 0) > 0 then return end
+  end
+  tell_batch(batch, 'done')
 end
 
 local function move_job(job, to, who, detail)
@@ -193,15 +204,18 @@ local function move_job(job, to, who, detail)
   if ended(to) then redis.call('HSET', job_key(job), 'ended', now) end
   event(job, to, who, detail)
   place_in_line(job)
-  local batch, held = get(job_key(job), 'batch', 'held')
+  local batch, held, review = get(job_key(job), 'batch', 'held', 'needs_review')
   if ended(to) and held == '1' then
     redis.call('HSET', job_key(job), 'held', 0)
     count(job, 'held', -1)
   end
+  if ended(to) then tell_job(job, to) end
+  if to == 'done' and review == '1' then tell_job(job, 'needs_review') end
   if not batch then return end
   redis.call('HINCRBY', states_key(batch), from, -1)
   redis.call('HINCRBY', states_key(batch), to, 1)
   if to == 'failed' then judge_batch(batch) end
+  if ended(to) then tell_if_all_ended(batch) end
 end
 
 local function free_slot(slot, job, unit)

@@ -37,5 +37,5 @@ redis.call('HDEL', key, 'error_code', 'error_message')
 redis.call('HSET', key, 'done', #segments)
 make_current(arg.job, arg.version)
 event(arg.job, 'rolled back', arg.who, 'version ' .. arg.version)
-move_job(arg.job, 'done', arg.who)
+if state == 'done' then tell_job(arg.job, 'done') else move_job(arg.job, 'done', arg.who) end
 return answer({ok = true})
