@@ -9,12 +9,11 @@ import sys
 import threading
 
 from farm.errors import FarmError, SettingsError
+from farm.jobs.policy import Policy, write_policy
 from farm.jobs.store import Books
 from farm.logs import log_to_stderr
 from farm.messages import Bell
 from farm.settings import Settings
-from farm.storage.s3 import Storage
-from farm.watch.courier import Courier
 from farm.watch.latency import time_books
 from farm.watch.metrics import registry_of
 from farm.watch.serving import SWEEPER, serving
@@ -27,17 +26,19 @@ LOCK = "farm:sweeper"
 class Sweeper:
     """One look at a time: leases that ran out, messages nobody took, outbox entries that stayed."""
 
-    def __init__(self, books: Books, bell: Bell, *, sweep_seconds: float, lease_seconds: float) -> None:
+    def __init__(self, books: Books, bell: Bell, settings: Settings) -> None:
         self._books = books
         self._bell = bell
-        self._lease_seconds = lease_seconds
-        self._lock_ms = round(sweep_seconds * 5000)
+        self._policy = Policy.of(settings)
+        self._lease_seconds = settings.lease_seconds
+        self._lock_ms = round(settings.sweep_seconds * 5000)
         self._name = secrets.token_hex(8)
 
     def look(self) -> bool:
         """Sweep once; False when another sweeper is at work."""
         if not self._books.hold(LOCK, self._name, self._lock_ms):
             return False
+        write_policy(self._books, self._policy)  # each time: Redis may have been emptied
         swept = self._books.sweep(lease_seconds=self._lease_seconds)
         if swept.expired or swept.unsent:
             log.info("%d leases ran out, %d chunks sent in vain", swept.expired, swept.unsent)
@@ -53,14 +54,7 @@ def run(settings: Settings, over: threading.Event) -> None:
     """Sweep until `over` is set."""
     books = Books.connect(settings)
     time_books(books)
-    sweeper = Sweeper(
-        books,
-        Bell(settings),
-        sweep_seconds=settings.sweep_seconds,
-        lease_seconds=settings.lease_seconds,
-    )
-    courier = Courier(books, Storage.from_settings(settings), settings)
-    threading.Thread(target=courier.run, args=(over,), name="courier", daemon=True).start()
+    sweeper = Sweeper(books, Bell(settings), settings)
     with serving(registry_of(books), settings, SWEEPER):
         while not over.wait(settings.sweep_seconds):
             try:
