@@ -20,11 +20,12 @@ WIRE_VERSION = 1
 PLAN_JOB: Final = "farm.plan_job"
 RENDER_CHUNK: Final = "farm.render_chunk"
 STITCH_JOB: Final = "farm.stitch_job"
+PROBE_SLOT: Final = "farm.probe_slot"
 CPU_QUEUE = "cpu"
 PRIORITY_STEPS = list(range(10))
 CPU_LISTS = [CPU_QUEUE if step == 0 else f"{CPU_QUEUE}:{step}" for step in PRIORITY_STEPS]
 """The Redis lists in which Kombu keeps the cpu queue, one for each priority; the first is served first."""
-TaskName = Literal["farm.plan_job", "farm.render_chunk", "farm.stitch_job"]
+TaskName = Literal["farm.plan_job", "farm.render_chunk", "farm.stitch_job", "farm.probe_slot"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Message:
 
     task: TaskName
     queue: str
-    job: str
+    job: str | None
     chunk: int | None = None
     title: str = ""
     priority: int = 0

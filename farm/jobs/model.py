@@ -7,6 +7,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from farm.jobs.redo import Redo
 
 PRIORITIES = range(10)
@@ -72,18 +74,25 @@ class Failure:
 
 @dataclass(frozen=True)
 class ChunkView:
-    """A chunk. index: from 0 (people are shown index + 1). percent: of the attempt in hand. slot: where it went."""
+    """A chunk. index: from 0 (people are shown index + 1). percent: of the attempt in hand. slot: where it went.
+
+    taken_from: the job whose segment it has, where it was not rendered for this one.
+    """
 
     index: int
     state: UnitState
     slot: str | None = None
     percent: float = 0.0
     attempts: int = 0
+    taken_from: str | None = None
 
 
 @dataclass(frozen=True)
 class AttemptView:
-    """One try at a unit ("plan", "stitch" or a chunk's index) and how it ended; outcome None while it runs."""
+    """One try at a unit ("plan", "stitch" or a chunk's index) and how it ended; outcome None while it runs.
+
+    taken_from: the job whose segment it took instead of rendering one; then the outcome is "taken".
+    """
 
     unit: str
     number: int
@@ -92,6 +101,7 @@ class AttemptView:
     ended: float | None = None
     outcome: str | None = None
     reason: str | None = None
+    taken_from: str | None = None
 
 
 @dataclass(frozen=True)
@@ -173,9 +183,11 @@ class Event:
 
 @dataclass(frozen=True)
 class SlotView:
-    """A slot as it last reported. state: loading, idle, busy, draining or lost. device: what it sees, in words.
+    """A slot as it last reported. state: loading, idle, busy, draining, lost; sick: it failed for several owners and is
+    to render a probe; probing; out: it failed at that too, or its disk is full. device: what it sees, in words.
 
     load_seconds: how long its renderer took to load; loads: how often it was loaded by this slot's processes.
+    makers: by renderer the word for version and weights: slots that have the same draw the same frames.
     """
 
     name: str
@@ -191,6 +203,8 @@ class SlotView:
     chunk: int | None
     loads: int
     load_seconds: float
+    makers: Mapping[str, str] = field(default_factory=dict)
+    why_out: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

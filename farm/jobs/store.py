@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from farm.jobs.redo import Redo
     from farm.jobs.standing import Standing
 
-RING_SECONDS = 5.0
 OnCall = Callable[[str, float], None]
 """Called with the name of an operation and the seconds that it took."""
+RING_SECONDS = 5.0
 """How long a message may stay unanswered before the sweeper rings again."""
 DOUBT_SECONDS = 300.0
 """How long a plan or stitch is left to a queue that is never empty, before the sweeper rings for it again."""
@@ -83,6 +83,7 @@ class AttemptFailure:
     """How an attempt ended without success.
 
     burn: counts against max_attempts. permanent: no other attempt can succeed. delay_seconds: wait before the next.
+    cause: what failed around it, "storage" or "disk"; empty where the attempt itself did.
     """
 
     code: str
@@ -91,6 +92,7 @@ class AttemptFailure:
     burn: bool = True
     permanent: bool = False
     delay_seconds: float = 0.0
+    cause: str = ""
 
     def __post_init__(self) -> None:
         # a file name in a message may hold what is no Unicode, and a message may be a whole dump
@@ -120,8 +122,8 @@ class Swept:
 def _source(name: str) -> str:
     folder = files("farm.jobs") / "lua"
     tables = _lua_table("JOB_MOVES", JOB_MOVES) + _lua_table("UNIT_MOVES", UNIT_MOVES)
+    parts = [(folder / f"{part}.lua").read_text() for part in ("prelude", "blame", "webhooks", name)]
     half_life = f"local HALF_LIFE_MS = {_ms(HALF_LIFE_SECONDS)}"
-    parts = [(folder / f"{part}.lua").read_text() for part in ("prelude", "webhooks", name)]
     return "\n".join([tables, half_life, *parts])
 
 
@@ -154,6 +156,7 @@ class Books:
         self.client = client
         self._where = where
         self._scripts: dict[str, Any] = {}
+        self.on_call: OnCall = lambda _operation, _seconds: None
 
     @classmethod
     def connect(cls, settings: Settings) -> Self:
@@ -161,7 +164,6 @@ class Books:
         if settings.source("redis_url") == "default":
             where += f" (the default: there is no {settings.dir / TOML_NAME}, and nothing else says where the farm is)"
         return cls(connect(settings), where)
-        self.on_call: OnCall = lambda _operation, _seconds: None
 
     def close(self) -> None:
         self.client.close()
@@ -169,6 +171,7 @@ class Books:
     @contextmanager
     def reaching(self, operation: str = "command") -> Iterator[None]:
         """Turn what redis-py raises when nobody answers into our own error."""
+        began = time.perf_counter()
         try:
             yield
         except (redis.ConnectionError, redis.TimeoutError) as error:
@@ -176,17 +179,16 @@ class Books:
         except redis.RedisError as error:
             passes = PASSING.search(str(error)) or isinstance(error, PASSING_KINDS)
             kind = BooksUnreachableError if passes else BooksError
-        began = time.perf_counter()
             raise kind(f"Redis at {self._where} refused: {error}") from error
+        finally:
+            self.on_call(operation, time.perf_counter() - began)
 
     def _run(self, script: str, **arguments: Any) -> Any:
         if script not in self._scripts:
             self._scripts[script] = self.client.register_script(_source(script))
-        with self.reaching():
+        with self.reaching(script):
             return json.loads(self._scripts[script](keys=[], args=[json.dumps(arguments)]))
 
-        finally:
-            self.on_call(operation, time.perf_counter() - began)
     # -- the life of a job
 
     def enter(self, job: str, token: str, fields: Mapping[str, str | int | float]) -> tuple[str, bool]:
@@ -200,7 +202,7 @@ class Books:
 
     def knows(self, job: str) -> bool:
         """Whether the books have this job."""
-        with self.reaching(script):
+        with self.reaching():
             return bool(self.client.exists(f"farm:job:{job}"))
 
     def token_owner(self, token: str) -> str | None:
@@ -208,14 +210,23 @@ class Books:
         with self.reaching():
             return self.client.get(f"farm:token:{token}")  # type: ignore[return-value]
 
-    def planned(self, lease: Lease, *, frames25: int, chunks: int) -> bool:
-        """The plan is written; False when this attempt is no longer the current one."""
-        return self._recorded("planned", lease, frames25=frames25, chunks=chunks)
+    def planned(self, lease: Lease, *, frames25: int, chunks: int, remark: str = "") -> bool:
+        """The plan is written; False when this attempt is no longer the current one. remark: for the history."""
+        return self._recorded("planned", lease, frames25=frames25, chunks=chunks, remark=remark)
 
-    def record(self, lease: Lease) -> Recorded:
-        """A chunk's segment is published; the last one makes the stitch due, exactly once."""
+    def record(self, lease: Lease, *, taken: str = "") -> Recorded:
+        """A chunk's segment is published; the last one makes the stitch due, exactly once.
+
+        taken: the job whose segment was taken instead of rendering one.
+        """
         found = self._run(
-            "record", job=lease.job, unit=lease.unit, attempt=lease.attempt, who=lease.slot, ring_ms=_ms(RING_SECONDS)
+            "record",
+            job=lease.job,
+            unit=lease.unit,
+            attempt=lease.attempt,
+            who=lease.slot,
+            taken=taken,
+            ring_ms=_ms(RING_SECONDS),
         )
         if not found["recorded"]:
             return Recorded.STALE

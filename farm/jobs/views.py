@@ -22,7 +22,7 @@ from farm.jobs.model import (
 from farm.jobs.redo import AUTOMATIC_REDOS, Drawn, redraw_from
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from farm.jobs.store import Books
 
@@ -75,13 +75,14 @@ def job_view(books: Books, job: str) -> JobView:
         pipe.time()
         *units, review, attempts, (seconds, micros) = pipe.execute()
     now = seconds + micros / 1e6
-    chunks = tuple(_chunk_view(index, unit) for index, unit in enumerate(units[2:]))
+    ended = tuple(AttemptView(**json.loads(line)) for line in attempts)
+    taken = {(attempt.unit, attempt.number): attempt.taken_from for attempt in ended if attempt.taken_from}
+    chunks = tuple(_chunk_view(index, unit, taken) for index, unit in enumerate(units[2:]))
     running = tuple(
         _running(name, unit)
         for name, unit in zip(("plan", "stitch", *map(str, range(count))), units, strict=True)
         if unit.get("state") == UnitState.RENDERING
     )
-    ended = tuple(AttemptView(**json.loads(line)) for line in attempts)
     state = JobState(fields["state"])
     share = _share(state, chunks, float(units[1].get("percent", 0)))
     paused = fields.get("paused") == "1"
@@ -216,16 +217,20 @@ def _slot_view(name: str, seen_ms: float, row: dict[str, Any], now_ms: float) ->
         chunk=int(chunk) if chunk else None,
         loads=int(row.get("loads", 0)),
         load_seconds=float(row.get("load_seconds", 0)),
+        makers=json.loads(row.get("makers", "{}")),
+        why_out=row.get("why_out"),
     )
 
 
-def _chunk_view(index: int, unit: dict[str, str]) -> ChunkView:
+def _chunk_view(index: int, unit: dict[str, str], taken: Mapping[tuple[str, int], str]) -> ChunkView:
+    accepted = int(unit.get("accepted", "0").partition("-")[0])
     return ChunkView(
         index=index,
         state=UnitState(unit.get("state", UnitState.WAITING)),
         slot=unit.get("slot"),
         percent=float(unit.get("percent", 0)),
         attempts=int(unit.get("attempt", 0)),
+        taken_from=taken.get((str(index), accepted)),
     )
 
 

@@ -23,6 +23,7 @@ if where == 'rendering' then
 end
 local why_not = kept_waiting(arg.job, unit)
   or get(slot_key(arg.slot), 'state') == 'draining' and 'slot is draining'
+  or out_of_work(arg.job, arg.slot)
 if why_not then
   if where == 'sent' then move_unit(arg.job, unit, 'waiting') end
   redis.call('HDEL', unit_key(arg.job, unit), 'rung')

@@ -5,6 +5,7 @@ if not state then return answer({refused = 'no such job'}) end
 
 local function retry()
   redis.call('HDEL', key, 'error_code', 'error_message', 'ended')
+  forgive(arg.job)
   local units = {'plan', 'stitch'}
   for i = 0, tonumber(get(key, 'chunks') or 0) - 1 do units[#units + 1] = tostring(i) end
   for _, unit in ipairs(units) do

@@ -38,6 +38,9 @@ local function event(job, what, who, detail)
     cjson.encode({at = now / 1000, what = what, who = who, detail = detail or ''}))
 end
 
+-- What happened how often since the books began, for dashboards: nobody has to read jobs for that.
+local function tally(...) redis.call('HINCRBY', 'farm:tally', table.concat({...}, '/'), 1) end
+
 local function is_chunk(unit) return unit ~= 'plan' and unit ~= 'stitch' end
 -- People count chunks from 1.
 local function in_words(unit)
@@ -202,6 +205,7 @@ local function move_job(job, to, who, detail)
   if not JOB_MOVES[from][to] then return error('job ' .. job .. ' cannot go from ' .. from .. ' to ' .. to) end
   redis.call('HSET', job_key(job), 'state', to)
   if ended(to) then redis.call('HSET', job_key(job), 'ended', now) end
+  tally('job', to)
   event(job, to, who, detail)
   place_in_line(job)
   local batch, held, review = get(job_key(job), 'batch', 'held', 'needs_review')
@@ -229,14 +233,18 @@ local function forget_slot(slot)
   redis.call('ZREM', SLOTS, slot)
 end
 
+local blame, praise  -- what an attempt says of its slot and of storage: blame.lua
+
 -- The end of an attempt, in the job's record of attempts.
-local function close_attempt(job, unit, outcome, reason)
+local function close_attempt(job, unit, outcome, reason, taken_from)
   local number, slot, started = get(unit_key(job, unit), 'attempt', 'slot', 'started')
   redis.call('RPUSH', job_key(job) .. ':attempts', cjson.encode({
     unit = unit, number = tonumber(number), slot = slot, started = started / 1000, ended = now / 1000,
-    outcome = outcome, reason = reason,
+    outcome = outcome, reason = reason, taken_from = taken_from,
   }))
+  tally('attempt', is_chunk(unit) and 'chunk' or unit, outcome)
   free_slot(slot, job, unit)
+  if outcome == 'done' then praise(unit, slot) end
   if not is_chunk(unit) then return end
   charge(get(job_key(job), 'owner'), started)
   if outcome ~= 'done' then return end
@@ -262,6 +270,7 @@ local function fail_job(job, who, code, message)
   take_back(job)
   redis.call('HSET', job_key(job), 'error_code', code, 'error_message', message)
   redis.call('ZREM', OUTBOX, 'plan/' .. job, 'stitch/' .. job)
+  tally('job failure', code)
   move_job(job, 'failed', who, message)
 end
 
@@ -272,12 +281,15 @@ local function end_attempt(job, unit, failure)
   local number, slot = get(key, 'attempt', 'slot')
   event(job, 'attempt ' .. (failure.outcome or 'failed'), slot or '',
     'attempt ' .. number .. ' at ' .. in_words(unit) .. ': ' .. failure.message)
+  -- one that was stopped on purpose has its outcome for a code, or none
+  if failure.code and failure.code ~= failure.outcome then tally('failure', failure.code) end
   local burnt = tonumber(get(key, 'burnt') or 0)
   if failure.burn then
     burnt = redis.call('HINCRBY', key, 'burnt', 1)
     redis.call('HDEL', key, 'outages')
   end
   redis.call('HSET', key, 'percent', 0)
+  blame(job, unit, slot, failure)
   local over = failure.permanent or burnt >= tonumber(get(job_key(job), 'max_attempts'))
   if over and not ended(get(job_key(job), 'state')) then
     move_unit(job, unit, 'failed')

@@ -1,10 +1,13 @@
 -- A chunk is done, if this attempt is still the current one; the last chunk makes the stitch due, once.
 local may = may_finish(arg.job, arg.unit, arg.attempt)
 if may ~= 'yes' then return answer({recorded = may == 'done'}) end
-close_attempt(arg.job, arg.unit, 'done')
+-- A segment that was taken from another job cost no slot time: its attempt is not counted as work that was done.
+local taken = arg.taken ~= '' and arg.taken or nil
+close_attempt(arg.job, arg.unit, taken and 'taken' or 'done', nil, taken)
 move_unit(arg.job, arg.unit, 'done')
 redis.call('HSET', unit_key(arg.job, arg.unit), 'percent', 100, 'accepted', arg.attempt)
-event(arg.job, 'chunk done', arg.who, in_words(arg.unit) .. ', attempt ' .. arg.attempt)
+event(arg.job, 'chunk done', arg.who,
+  in_words(arg.unit) .. ', attempt ' .. arg.attempt .. (taken and ', taken from ' .. taken or ''))
 local done = redis.call('HINCRBY', job_key(arg.job), 'done', 1)
 if done == tonumber(get(job_key(arg.job), 'chunks')) then
   redis.call('ZADD', OUTBOX, now + arg.ring_ms, 'stitch/' .. arg.job)

@@ -24,6 +24,7 @@ else
 end
 for _, redo in ipairs(arg.redos) do
   local unit = tostring(redo.chunk)
+  if arg.attempt then doubt(arg.job, unit, arg.why) end
   move_unit(arg.job, unit, 'waiting')
   redis.call('HSET', unit_key(arg.job, unit), 'redo', redo.number, 'left', redo.left, 'redraw', redo.redraw, 'percent', 0)
   redis.call('HDEL', unit_key(arg.job, unit), 'burnt', 'outages')

@@ -1,6 +1,6 @@
 -- A slot reports. A new process under an old name means that the old one is dead: what it held is lost at once.
 local key = slot_key(arg.slot)
-local process, holds = get(key, 'process', 'holds')
+local process, holds, was = get(key, 'process', 'holds', 'state')
 -- Emptied books know a slot again only by all its facts; those of a pulse count only then, they may be old.
 if not process and not arg.fields.process then return answer({ok = true}) end
 if process and arg.pulse then
@@ -16,7 +16,9 @@ if arg.fields.process and process and process ~= arg.fields.process and holds th
   end
   redis.call('HDEL', key, 'holds')
 end
+if arg.fields.process ~= process and was == 'probing' then stay_out(arg.slot, 'its process died in the probe') end
 for name, value in pairs(arg.fields) do redis.call('HSET', key, name, value) end
+if arg.fields.state == 'ready' then still_out(arg.slot) end
 if arg.loaded then redis.call('HINCRBY', key, 'loads', 1) end
 redis.call('ZADD', SLOTS, now, arg.slot)
 return answer({ok = true})

@@ -78,7 +78,7 @@ for _, member in ipairs(redis.call('ZRANGEBYSCORE', OUTBOX, '-inf', now, 'LIMIT'
   redis.call('ZADD', OUTBOX, now + arg.ring_ms, member)
   -- while messages wait in the queue, this one's may be among them: ringing for all would only make it longer
   local rung = tonumber(get(unit_key(job, unit), 'rung') or 0)
-  local ring = queue_is_empty or now - rung > arg.doubt_ms
+  local ring = (queue_is_empty or now - rung > arg.doubt_ms) and not storage_is_paused()
   if ring and unit_state(job, unit) == 'waiting' and not kept_waiting(job, unit) then
     redis.call('HSET', unit_key(job, unit), 'rung', now)
     due[#due + 1] = {unit = unit, job = job, name = get(job_key(job), 'name'), priority = get(job_key(job), 'priority')}

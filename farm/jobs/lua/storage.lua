@@ -1,0 +1,24 @@
+-- Nothing is begun while storage fails; the sweeper tries it now and then, and says how that went.
+if not storage_is_paused() then return answer({paused = false}) end
+if arg.what == 'due' then
+  if tonumber(get(STORAGE_PAUSED, 'until')) > now then return answer({paused = true, due = false}) end
+  redis.call('HSET', STORAGE_PAUSED, 'until', now + arg.check_ms)
+  return answer({paused = true, due = true})
+elseif arg.what == 'fails' then
+  local checks = redis.call('HINCRBY', STORAGE_PAUSED, 'checks', 1)
+  redis.call('HSET', STORAGE_PAUSED, 'reason', arg.why,
+    'until', now + math.min(arg.check_ms * 2 ^ (checks - 1), arg.longest_ms))
+  return answer({paused = true})
+end
+redis.call('DEL', STORAGE_PAUSED, STORAGE_FAILING)
+-- what was put off because of it need not wait any longer
+for _, member in ipairs(redis.call('ZRANGE', LATER, 0, -1)) do
+  local job, chunk = split(member)
+  redis.call('ZADD', LATER, now, member)
+  redis.call('HDEL', unit_key(job, chunk), 'outages')
+end
+for _, member in ipairs(redis.call('ZRANGEBYSCORE', OUTBOX, now, '+inf', 'LIMIT', 0, 1000)) do
+  local unit, job = split(member)
+  if redis.call('HDEL', unit_key(job, unit), 'outages') == 1 then redis.call('ZADD', OUTBOX, now, member) end
+end
+return answer({paused = false})
