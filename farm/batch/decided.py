@@ -8,43 +8,53 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, get_args
 
 from farm.decisions import Decision
+from farm.jobs.batches import MOST_AT_ONCE, decide_batch, hold_jobs
 from farm.storage import keys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
+    from farm.jobs.store import Books
     from farm.storage.s3 import Storage
 
 KINDS: tuple[keys.BatchDecision, ...] = get_args(keys.BatchDecision)
 
 
-def keep(storage: Storage, batch: str, what: keys.BatchDecision, *, who: str, value: int | None = None) -> None:
+def keep(storage: Storage, batch: str, what: keys.BatchDecision, *, who: str) -> None:
     """Store a decision about a batch."""
-    storage.put_json(keys.batch_decision(batch, what), {"version": 1, **asdict(Decision(who, time.time(), value))})
+    storage.put_json(keys.batch_decision(batch, what), {"version": 1, **asdict(Decision(who, time.time()))})
 
 
-def lift(storage: Storage, batch: str, *what: keys.BatchDecision) -> None:
-    """Remove decisions that no longer hold."""
-    storage.delete(*(keys.batch_decision(batch, kind) for kind in what))
+def lift(storage: Storage, batch: str) -> None:
+    """Remove every decision that stops a batch."""
+    storage.delete(*(keys.batch_decision(batch, kind) for kind in KINDS))
 
 
-def keep_release(storage: Storage, batch: str, jobs: Sequence[str], *, who: str) -> None:
-    """Store that jobs which were held are let go."""
+def release(books: Books, storage: Storage, batch: str, jobs: Sequence[str], *, who: str) -> int:
+    """Let jobs go that are held, in storage and then in the books; how many that changed."""
     found = {"version": 1, "who": who, "at": time.time(), "jobs": list(jobs)}
     storage.put_json(keys.released(batch, secrets.token_hex(4)), found)
+    return _let_go(books, jobs, who=who)
 
 
-def stored(storage: Storage, batch: str) -> dict[keys.BatchDecision, Decision]:
-    """The decisions about a batch that hold."""
+def restore_decisions(books: Books, storage: Storage, batch: str) -> None:
+    """Tell books that had lost a batch what was decided about it."""
     there = {item.key for item in storage.list(keys.batch_folder(batch))}
-    return {
-        kind: Decision.from_dict(storage.get_json(key))
-        for kind in KINDS
-        if (key := keys.batch_decision(batch, kind)) in there
-    }
+    for kind in KINDS:
+        if (key := keys.batch_decision(batch, kind)) in there:
+            decide_batch(books, batch, kind, who=Decision.from_dict(storage.get_json(key)).who)
 
 
-def released(storage: Storage, batch: str) -> Iterator[list[str]]:
-    """The jobs of a batch that were let go, a release at a time."""
-    for item in storage.list(keys.released_folder(batch)):
-        yield list(storage.get_json(item.key)["jobs"])
+def restore_releases(books: Books, storage: Storage) -> None:
+    """Let go all that came back held and was released; what the books know as let go stays so."""
+    for item in storage.list(keys.BATCHES):
+        if keys.is_release(item.key):
+            found = storage.get_json(item.key)
+            _let_go(books, found["jobs"], who=found["who"])
+
+
+def _let_go(books: Books, jobs: Sequence[str], *, who: str) -> int:
+    return sum(
+        hold_jobs(books, jobs[start : start + MOST_AT_ONCE], held=False, who=who)
+        for start in range(0, len(jobs), MOST_AT_ONCE)
+    )

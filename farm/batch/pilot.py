@@ -13,6 +13,7 @@ from farm.submission import LONGEST_NAME, Lesson
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from contextlib import AbstractContextManager
 
     from farm.storage.s3 import Storage
 
@@ -78,20 +79,22 @@ class Sample:
 
 
 def pilot_samples(
-    rows: Iterable[Candidate], pilot: Pilot, *, folder: Path, local: Callable[[str | Path], Path]
+    rows: Iterable[Candidate], pilot: Pilot, *, folder: Path, local: Callable[[str], AbstractContextManager[Path]]
 ) -> list[Sample]:
     """The clips to submit: a row's own lesson with a few seconds of its speech, cut sample by sample.
 
     rows: in order, only those that are right. folder: where the cut speeches are written; they are needed until the
-    clips are submitted. local: a speech's file on this machine. Raises SpeechError.
+    clips are submitted. local: a speech's file on this machine, for a while. Raises SpeechError.
     """
     found = []
     for number, (chosen, stands_for) in enumerate(_chosen(list(rows), pilot)):
         lesson = chosen.lesson
         name = lesson.name if lesson.name is not None else Path(str(lesson.speech)).stem
+        with local(str(lesson.speech)) as speech:
+            cut = _cut(speech, folder / f"pilot-{number}.wav", pilot)
         clip = replace(
             lesson,
-            speech=_cut(local(lesson.speech), folder / f"pilot-{number}.wav", pilot),
+            speech=cut,
             name=name[: LONGEST_NAME - len(MARK)] + MARK,
             token=f"{lesson.token}{MARK}" if lesson.token is not None else None,
             duration=None,  # both speak of the whole speech

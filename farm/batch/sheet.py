@@ -31,11 +31,14 @@ _WIDTH = FRAMES * (_THUMB + _GAP) + _GAP
 
 @dataclass(frozen=True)
 class Clip:
-    """A clip of a pilot. row: of the batch. label: who is shown and how. video: None while there is none, for `why`."""
+    """A clip of a pilot. row: of the batch. label: who is shown and how. rows: that it stands for, as `farm batch
+    reject` takes them. video: None while there is none, for `why`.
+    """
 
     row: int
     name: str
     label: str
+    rows: str
     video: Path | None
     why: str = ""
 
@@ -124,7 +127,7 @@ $figures
 """)
 FIGURE = Template("""<figure>
 $shown
-<figcaption><h2>$title</h2><p>$label</p><p>Not good: <code>farm batch reject $batch $row</code></p></figcaption>
+<figcaption><h2>$title</h2><p>$label</p><p>Not good: <code>farm batch reject $batch $rows</code></p></figcaption>
 </figure>""")
 
 
@@ -132,7 +135,7 @@ def page(clips: Sequence[Clip], *, title: str, batch: str) -> str:
     """One HTML file with the clips inside; it loads nothing, so it can be sent to whoever decides."""
     figures = "\n".join(
         FIGURE.substitute(
-            shown=_shown(clip), title=escape(clip.title), label=escape(clip.label), batch=escape(batch), row=clip.row
+            shown=_shown(clip), title=escape(clip.title), label=escape(clip.label), batch=escape(batch), rows=clip.rows
         )
         for clip in clips
     )

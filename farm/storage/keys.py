@@ -213,15 +213,15 @@ def batch_pilot(batch: str) -> str:
     return f"{batch_folder(batch)}pilot.json"
 
 
-def released_folder(batch: str) -> str:
-    """Prefix of all decisions to let rows of a batch go."""
-    return f"{batch_folder(batch)}released/"
-
-
 def released(batch: str, suffix: str) -> str:
-    """One of them: two people may decide at once."""
+    """One decision to let rows of a batch go: two people may decide at once."""
     name = _checked(_RELEASE, suffix, what="release", wanted="8 hexadecimal digits")
-    return f"{released_folder(batch)}{name}.json"
+    return f"{batch_folder(batch)}released/{name}.json"
+
+
+def is_release(key: str) -> bool:
+    """Whether a key is one of those."""
+    return re.fullmatch(rf"{BATCHES}{_JOB.pattern}/released/{_RELEASE.pattern}\.json", key) is not None
 
 
 def segments_folder(job: str, chunk: int | None = None) -> str:

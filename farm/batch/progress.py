@@ -1,0 +1,163 @@
+"""Where a batch stands: totals from its counters, percent and pace from the rows in hand."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from farm.batch.lines import row_views, wrong_rows
+from farm.batch.pilot import pilot_of
+from farm.batch.refusals import refused_rows
+from farm.jobs import views
+from farm.jobs.batches import batch_jobs, batch_row
+from farm.jobs.model import JobState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from farm.batch.lines import RowView
+    from farm.jobs.batches import BatchRow
+    from farm.jobs.store import Books
+    from farm.storage.s3 import Storage
+
+SAMPLE = 200
+"""Rows, spread over the batch, whose lengths stand for those of all."""
+TIMED = 8
+"""Jobs whose chunks tell how long a second of video takes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchView:
+    """A batch as people see it: what `farm batch show --json` prints.
+
+    counts: rows by state. percent: of its rows, those in hand by their share. seconds_left: at the pace of this farm's
+    slots, if they all had nothing else to do; None where that is not known. waits_for: what keeps rows from being
+    rendered now, in one sentence. pilot: the batch of its clips. refused: rows that the check refused.
+    """
+
+    id: str
+    name: str
+    owner: str
+    submitted: float
+    state: str
+    reason: str
+    total: int
+    counts: dict[JobState, int]
+    held: int
+    needs_review: int
+    limit: int | None
+    refused: int
+    pilot: str
+    percent: float
+    seconds_left: float | None
+    waits_for: str
+    rows: tuple[RowView, ...]
+
+    @property
+    def ended(self) -> bool:
+        """Whether every row has ended."""
+        return sum(self.counts.get(state, 0) for state in JobState if state.ended) >= self.total
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def batch_view(books: Books, storage: Storage, batch: str, *, most: int) -> BatchView:
+    """A batch with the first rows that failed or need review, `most` of them; raises NotFoundError."""
+    row = batch_row(books, batch)
+    in_hand, lanes = _in_hand(books, batch)
+    kept = pilot_of(storage, batch)
+    pilot = kept.batch if kept else ""
+    return BatchView(
+        id=batch,
+        name=row.name,
+        owner=row.owner,
+        submitted=row.submitted,
+        state=row.state,
+        reason=row.reason,
+        total=row.total,
+        counts=row.counts,
+        held=row.held,
+        needs_review=row.needs_review,
+        limit=row.limit,
+        refused=len(refused_rows(storage, batch)),
+        pilot=pilot,
+        percent=_percent(row, in_hand),
+        seconds_left=_seconds_left(books, row, in_hand, lanes) if row.state == "open" else None,
+        waits_for=_waits_for(row, lanes, pilot),
+        rows=wrong_rows(books, row, most=most),
+    )
+
+
+def _in_hand(books: Books, batch: str) -> tuple[tuple[RowView, ...], int]:
+    """The rows that slots render now, and how many slots do."""
+    held = [slot.job for slot in views.slot_views(books) if slot.job and slot.state != "lost"]
+    with books.reaching(), books.client.pipeline(transaction=False) as pipe:
+        for job in held:
+            pipe.hget(f"farm:job:{job}", "batch")
+        ours = [job for job, of in zip(held, pipe.execute(), strict=True) if of == batch]
+    return row_views(books, list(dict.fromkeys(ours))), len(ours)
+
+
+def _percent(row: BatchRow, in_hand: Sequence[RowView]) -> float:
+    if not row.total:
+        return 0.0
+    begun = sum(one.percent for one in in_hand) / 100
+    stitching = views.RENDERED_SHARE * row.counts[JobState.STITCHING]
+    return round(100 * min(1.0, (row.ended + begun + stitching) / row.total), 1)
+
+
+def _seconds_left(books: Books, row: BatchRow, in_hand: Sequence[RowView], lanes: int) -> float | None:
+    """The video that is left, at the pace of the chunks so far and on as many slots as work on it now; None before
+    there are any. Rows that are held do not count.
+    """
+    sample = row_views(books, _spread(batch_jobs(books, row.id)))
+    lengths = [one.seconds for one in sample if one.seconds is not None]
+    goes_on = [one for one in sample if not one.state.ended and not one.held]
+    left = row.total - row.ended - row.held
+    pace = _pace(books, [*in_hand, *(one for one in sample if one.state is JobState.DONE)])
+    if pace is None or not lanes or not lengths or not goes_on:
+        return None
+    usual = sum(lengths) / len(lengths)
+    video = sum((one.seconds or usual) * (1 - one.percent / 100) for one in goes_on) / len(goes_on)
+    return round(left * video * pace / lanes, 1)
+
+
+def _pace(books: Books, rows: Sequence[RowView]) -> float | None:
+    """Seconds of a slot for a second of video, over the chunks of a few rows; None before one is done."""
+    spent = video = 0.0
+    timed = (one for one in rows if one.seconds)
+    for row in islice(timed, TIMED):
+        view = views.job_view(books, row.job)
+        took = [
+            attempt.ended - attempt.started
+            for attempt in view.attempts
+            if attempt.unit.isdecimal() and attempt.outcome == "done" and attempt.ended is not None
+        ]
+        spent += sum(took)
+        video += len(took) * (row.seconds or 0) / len(view.chunks)
+    return spent / video if video else None
+
+
+def _spread(jobs: list[str]) -> list[str]:
+    step = max(1, -(-len(jobs) // SAMPLE))
+    return jobs[::step]
+
+
+def _waits_for(row: BatchRow, lanes: int, pilot: str) -> str:
+    """What keeps rows from being rendered now; nothing where only slots are awaited."""
+    left = row.total - row.ended
+    if not left:
+        return ""
+    if row.state in {"paused", "stopped"}:
+        return f"{row.reason}: nothing more begins until `farm batch resume {row.id}`"
+    if row.state == "cancelled":
+        return f"{row.reason}: nothing more begins"
+    if row.held:
+        rows = "1 row is" if row.held == 1 else f"{row.held} rows are"
+        look = f", after a look at its pilot {pilot}" if pilot else ""
+        return f"{rows} held until `farm batch release {row.id}`{look}"
+    if row.limit is not None and lanes >= row.limit:
+        return f"its limit is reached: {lanes} of {row.limit} slots (`farm batch limit {row.id}`)"
+    return ""

@@ -1,0 +1,99 @@
+"""What became of every lesson of a manifest: a row each, for people's spreadsheets and for programs."""
+
+from __future__ import annotations
+
+import csv
+import heapq
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, TextIO
+
+from farm.batch.lines import all_rows
+from farm.batch.refusals import refused_rows
+from farm.errors import InputRefusedError
+from farm.jobs.batches import batch_row
+from farm.jobs.model import JobState
+from farm.storage.s3 import LONGEST_URL_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from farm.batch.lines import RowView
+    from farm.jobs.store import Books
+    from farm.storage.s3 import Storage
+
+COLUMNS = ("row", "name", "state", "seconds", "url", "needs_review", "reason", "job")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes for a formula at the start of a cell."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportRow:
+    """A lesson. state: of its job, or "held", or "refused" where the check found it wrong. seconds: of video. url: of
+    the current version. needs_review: "3:12 the mouth does not follow the speech". reason: why there is no video.
+    """
+
+    row: int
+    name: str
+    state: str
+    seconds: float | None = None
+    url: str = ""
+    needs_review: tuple[str, ...] = ()
+    reason: str = ""
+    job: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def report_rows(books: Books, storage: Storage, batch: str, *, url_seconds: int | None) -> Iterator[ReportRow]:
+    """A row for every lesson of the manifest, in its order; raises NotFoundError.
+
+    url_seconds: results are linked so that anybody may fetch them for so long; None: named as s3:// URLs.
+    """
+    if url_seconds is not None and not 0 < url_seconds <= LONGEST_URL_SECONDS:
+        longest = LONGEST_URL_SECONDS // 3600
+        raise InputRefusedError([f"urls is {url_seconds / 3600:g} hours, wanted above 0 to {longest}"])
+    batch_row(books, batch)
+    refused = (
+        ReportRow(row=one.row, name=one.name, state="refused", reason="; ".join(one.problems))
+        for one in refused_rows(storage, batch)
+    )
+    jobs = (_of_job(row, storage, url_seconds) for row in all_rows(books, batch))
+    return heapq.merge(jobs, refused, key=lambda row: row.row)
+
+
+def _of_job(row: RowView, storage: Storage, url_seconds: int | None) -> ReportRow:
+    url, state = "", str(row.state)
+    if row.result is not None:
+        url = (
+            str(storage.address(row.result)) if url_seconds is None else storage.url(row.result, expires_s=url_seconds)
+        )
+    if row.held and not row.state.ended:
+        state = "held"
+    return ReportRow(
+        row=row.row,
+        name=row.name,
+        state=state,
+        seconds=row.seconds,
+        url=url,
+        needs_review=tuple(f"{one.timecode} {one.sentence}" for one in row.review),
+        reason="" if row.state is JobState.DONE else row.reason or "",
+        job=row.job,
+    )
+
+
+def write_csv(rows: Iterable[ReportRow], file: TextIO) -> None:
+    """The same as a table that spreadsheets open; no name in it is taken for a formula."""
+    out = csv.writer(file)
+    out.writerow(COLUMNS)
+    for row in rows:
+        cells = {**row.to_dict(), "needs_review": "; ".join(row.needs_review)}
+        out.writerow([_cell(cells[column]) for column in COLUMNS])
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, float):
+        return f"{value:.2f}"
+    if isinstance(value, str) and value.startswith(FORMULA):
+        return f"'{value}"
+    return "" if value is None else value
