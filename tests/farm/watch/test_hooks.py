@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from farm.errors import InputRefusedError, NotFoundError
+from farm.hooks.post import signature
 from farm.jobs import hooks
 from farm.jobs.batches import enter_batch
 from farm.jobs.store import AttemptFailure
 from farm.watch import sweeper
 from farm.watch.courier import Courier
-from tests.conftest import PORTRAIT, wait_until
+from tests.conftest import PORTRAIT, ROOT, wait_until
 from tests.farm.watch.receivers import Receiver, start_receiver
 from tests.workers.conftest import tone
 
@@ -393,3 +395,22 @@ def test_the_sweepers_process_sends(hand: Hand, receiver: Receiver) -> None:
     finally:
         over.set()
         running.join()
+
+
+def test_the_check_of_the_page_on_webhooks_tells_ours_from_others(hand: Hand, receiver: Receiver) -> None:
+    failed(hand, webhook=receiver.url())
+    deliver(hand)
+    (got,) = receiver.got
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "webhooks.md").read_text(encoding="utf-8"), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)  # noqa: S102
+    check, header = names["is_from_the_farm"], got.headers["sonic-farm-signature"]
+    assert check(header, got.body, SECRET)
+    assert not check(header, got.body.replace(b"failed", b"passed"), SECRET), "another body"
+    assert not check(header, got.body, SECRET + "x"), "another secret"
+    later_on = re.sub(r"t=\d+", f"t={int(time.time()) + 1}", header)
+    assert not check(later_on, got.body, SECRET), "another time"
+    old = signature(SECRET, got.body, at=int(time.time()) - 301)
+    assert not check(old, got.body, SECRET), "replayed"
+    for nonsense in ("", "t=,v1=", "v1", "t=1,v1=\N{SNOWMAN}", "t=x,v1=00"):
+        assert not check(nonsense, got.body, SECRET)
