@@ -95,6 +95,7 @@ class Settings(BaseModel):
         30, gt=0, le=3600, description="video seconds that a chunk keeps, about, unless the farm is idle or behind"
     )
     check: bool = Field(True, description="render again what looks broken, twice at most, before a job is stitched")
+    reuse: bool = Field(True, description="take chunks that were rendered before with the same content and settings")
     mark: bool = Field(False, description="write AI-generated into the picture of every video")
     cut_tolerance: float = Field(
         4, ge=0, le=60, description="seconds that a cut may move from the even one, to a pause"
@@ -107,12 +108,34 @@ class Settings(BaseModel):
     )
     max_speech_seconds: float = Field(4 * 3600, gt=0, description="longest speech that is accepted")
 
+    inboxes: Names = Field((), description="folders in storage whose files become jobs: s3://bucket/folder")
+    inbox_results: str = Field(
+        "", description="where videos of inboxes go, s3://bucket/folder; empty: results/ beside the inbox"
+    )
+    inbox_seconds: float = Field(10, ge=0.1, le=3600, description="pause between two looks at an inbox")
+    inbox_settle_seconds: float = Field(
+        15, ge=0, le=86400, description="least age of a file that is taken from an inbox, by the server's clock"
+    )
+    inbox_unpaired_seconds: float = Field(
+        3600, gt=0, description="how long a file may lie in an inbox before it is reported as lacking its other half"
+    )
+
     owner: str = Field(
         default_factory=lambda: os.environ.get("USER") or getuser(),
         min_length=1,
         description="who submits, if not said",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")
+    log_format: Literal["text", "json"] = Field("text", description="how a line of the log is written")
+
+    metrics_host: str = Field("127.0.0.1", min_length=1, description="address on which /metrics answers")
+    metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65533,
+        description="port of the sweeper's /metrics, the next two are those of this machine's slots and cpu workers; "
+        "0: none (`farm up` chooses)",
+    )
 
     webhook_secret: str | None = Field(
         None,
@@ -132,16 +155,6 @@ class Settings(BaseModel):
     )
 
     @field_validator("redis_url")
-    log_format: Literal["text", "json"] = Field("text", description="how a line of the log is written")
-
-    metrics_host: str = Field("127.0.0.1", min_length=1, description="address on which /metrics answers")
-    metrics_port: int = Field(
-        0,
-        ge=0,
-        le=65533,
-        description="port of the sweeper's /metrics, the next two are those of this machine's slots and cpu workers; "
-        "0: none (`farm up` chooses)",
-    )
     @classmethod
     def _redis_scheme(cls, value: str) -> str:
         if urlsplit(value).scheme not in {"redis", "rediss", "unix"}:
