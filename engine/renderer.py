@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from engine.errors import MissingExtraError, UnknownRendererError
+from engine.hearing import Hears, preview_hears, sonic_hears
 from engine.plan import Geometry
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from engine.hearing import Touched
     from engine.spec import ChunkSpec, RenderSpec
 
     Frame = NDArray[np.uint8]
@@ -84,6 +86,18 @@ class Renderer(ABC):
     def render(self, chunk: ChunkSpec, features: Any, on_progress: OnProgress) -> Iterator[Frame]:
         """Yield frames25 [chunk.out) in order, each [height, width, 3] RGB, all of one size."""
 
+    @staticmethod
+    def hears(chunk: ChunkSpec, gen_frames: int, spec: RenderSpec) -> Touched | None:  # noqa: ARG004 - see Hears
+        """What of the speech decides the chunk's frames, in a job of `gen_frames`; None: all of it, and its length.
+
+        A chunk whose part of the speech is that of one rendered before is not rendered again.
+        """
+        return None
+
+    def identity(self) -> dict[str, str]:
+        """What decides its pixels beside version, inputs and spec, once it is loaded: weights, precision."""
+        return {}
+
     def facts(self, features: Any) -> dict[str, str]:  # noqa: ARG002 - a renderer that has facts looks at it
         """What the reports say of a render beyond the spec: weights, precision, memory mode."""
         return {}
@@ -106,20 +120,22 @@ class BuiltIn:
     """A renderer that comes with the farm. target: module:Class. licence: of its weights, shown with every job.
     smoothing: strength of the motion filter behind it, where a job does not say.
 
-    The geometry stands here so that a worker without torch can plan for a renderer that needs it.
+    Geometry and hearing stand here so that a worker without torch can plan for a renderer that needs it.
     """
 
     target: str
     geometry: Geometry
+    hears: Hears
     licence: str = ""
     smoothing: float = 0.0
 
 
 BUILT_IN: Mapping[str, BuiltIn] = {
-    "preview": BuiltIn("engine.preview.renderer:PreviewRenderer", Geometry()),
+    "preview": BuiltIn("engine.preview.renderer:PreviewRenderer", Geometry(), preview_hears),
     "sonic": BuiltIn(
         "engine.sonic.renderer:SonicRenderer",
         Geometry(reach=25, window=25),
+        sonic_hears,
         licence="Sonic weights: CC BY-NC-SA 4.0, not for commercial use; SVD: Stability AI Community License",
         smoothing=0.3,
     ),
@@ -146,6 +162,13 @@ def geometry_of(name: str, declared: Mapping[str, str]) -> Geometry:
     if name in BUILT_IN and declared.get(name, BUILT_IN[name].target) == BUILT_IN[name].target:
         return BUILT_IN[name].geometry
     return renderer_class(name, declared).geometry
+
+
+def hears_of(name: str, declared: Mapping[str, str]) -> Hears:
+    """What of the speech a renderer's chunks depend on: a built-in one's from the table, another's from its class."""
+    if name in BUILT_IN and declared.get(name, BUILT_IN[name].target) == BUILT_IN[name].target:
+        return BUILT_IN[name].hears
+    return renderer_class(name, declared).hears
 
 
 def known_geometry(name: str) -> Geometry:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from engine.errors import PortraitError
+from engine.hearing import preview_hears
 from engine.media.face import Face, detect_faces, face_problems
 from engine.media.image import crop_to_face, load_portrait, render_size
 from engine.preview.lips import LipPose
@@ -20,6 +21,7 @@ from engine.renderer import BUILT_IN, Renderer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from engine.hearing import Touched
     from engine.renderer import Crop, Frame, Inputs, OnProgress
     from engine.spec import ChunkSpec, Redraw, RenderSpec
 
@@ -41,6 +43,10 @@ class PreviewRenderer(Renderer):
 
     geometry = BUILT_IN["preview"].geometry
     version = "1"
+
+    @staticmethod
+    def hears(chunk: ChunkSpec, gen_frames: int, spec: RenderSpec) -> Touched:
+        return preview_hears(chunk, gen_frames, spec)
 
     def load(self, device: str) -> None:  # noqa: ARG002  (whatever the slot has, a core draws)
         """Nothing to load; a slot is one core, so OpenCV gets one thread."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from engine.errors import DeviceError, RenderError, WeightsError
+from engine.hearing import sonic_hears
 from engine.media.image import load_portrait
 from engine.renderer import BUILT_IN, Device, Renderer
 from engine.sonic.config import SonicConfig
@@ -34,9 +35,10 @@ from engine.spec import SAMPLES_PER_FRAME
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from engine.hearing import Touched
     from engine.renderer import Crop, Frame, Inputs, OnProgress
     from engine.sonic.weights.load import Models
-    from engine.spec import ChunkSpec, Redraw
+    from engine.spec import ChunkSpec, Redraw, RenderSpec
 
 DENOISING = 0.9
 """Share of a chunk's progress that is reported while it denoises; the rest is pixels."""
@@ -66,6 +68,10 @@ class SonicRenderer(Renderer):
 
     geometry = BUILT_IN["sonic"].geometry
     version = "1"
+
+    @staticmethod
+    def hears(chunk: ChunkSpec, gen_frames: int, spec: RenderSpec) -> Touched:
+        return sonic_hears(chunk, gen_frames, spec)
 
     def __init__(self, *, memory: str | None = None) -> None:
         self._memory = memory or os.environ.get("FARM_MEMORY_MODE") or "auto"
@@ -133,9 +139,13 @@ class SonicRenderer(Renderer):
     def crop(self, features: SonicFeatures) -> Crop:
         return features.crop
 
+    def identity(self) -> dict[str, str]:
+        """The weights by their identity, and the precision."""
+        return {"weights": self.weights_identity, "dtype": self._dtype}
+
     def facts(self, features: SonicFeatures) -> dict[str, str]:
-        """The weights by their identity, the precision, and how memory was spared."""
-        return {"weights": self.weights_identity, "dtype": self._dtype, "memory_mode": features.config.memory}
+        """The same, and how memory was spared."""
+        return {**self.identity(), "memory_mode": features.config.memory}
 
     def device(self) -> Device | None:
         """The GPU; none on a CPU, whose memory is everybody's."""
