@@ -137,12 +137,14 @@ def plan_chunks(
     geometry: Geometry,
     noise: Sequence[float] = (),
     tolerance_seconds: float = TOLERANCE_SECONDS,
+    keep: Sequence[tuple[int, int]] = (),
 ) -> Plan:
     """Cut a job of `frames25` frames into chunks that keep about `chunk_seconds` each.
 
     noise: for every gen_frame of the job what a cut before it would disturb, 0 in a pause to about 1 in open speech
     (engine.media.pauses); empty where nobody listened. tolerance_seconds: how far a cut may move for it, and for whole
-    windows.
+    windows. keep: gen_frames [a, b), in order, that are a chunk each, as in an earlier plan; what lies between is cut
+    as if it were a job. Those that leave less than a chunk beside them are given up.
 
     Raises PlanError for a job without frames or a chunk length that leaves no frame of a chunk's own.
     """
@@ -156,7 +158,6 @@ def plan_chunks(
     gen_frames = gen_frames_of(frames25)
     if noise and len(noise) != gen_frames:
         raise PlanError(f"noise is given for {len(noise)} gen_frames, wanted {gen_frames}")
-    count = max(1, min(round(gen_frames / _filling(wanted, geometry)), gen_frames // geometry.shortest_kept))
     fit = Fit(
         window=geometry.window,
         before=geometry.before,
@@ -164,12 +165,31 @@ def plan_chunks(
         shortest_kept=geometry.shortest_kept,
         tolerance=max(0, int(round(tolerance_seconds * GEN_RATE, 6))),
     )
-    edges = [0, *best_cuts(gen_frames, count, fit, noise), gen_frames]
+    filling, edges = _filling(wanted, geometry), [0]
+    for start, stop in (*_kept(keep, gen_frames, fit.shortest_kept), (gen_frames, gen_frames)):
+        at, length = edges[-1], start - edges[-1]
+        if length:
+            count = max(1, min(round(length / filling), length // fit.shortest_kept))
+            edges += [*(at + cut for cut in best_cuts(length, count, fit, noise[at:start])), start]
+        if stop > start:
+            edges.append(stop)
     chunks = tuple(
         _chunk(index, kept, frames25=frames25, gen_frames=gen_frames, geometry=geometry)
         for index, kept in enumerate(pairwise(edges))
     )
     return Plan(frames25, gen_frames, geometry, chunks)
+
+
+def _kept(keep: Sequence[tuple[int, int]], gen_frames: int, shortest: int) -> list[tuple[int, int]]:
+    """Those of `keep` that are long enough, and beside which nothing too short to be a chunk is left."""
+    kept: list[tuple[int, int]] = []
+    for start, stop in keep:
+        gap = start - (kept[-1][1] if kept else 0)
+        if stop <= gen_frames and stop - start >= shortest and (gap == 0 or gap >= shortest):
+            kept.append((start, stop))
+    while kept and 0 < gen_frames - kept[-1][1] < shortest:
+        kept.pop()
+    return kept
 
 
 def _filling(wanted: float, geometry: Geometry) -> float:

@@ -14,10 +14,10 @@ from engine.plan import GEN_RATE, Geometry, Plan, plan_chunks
 from farm.jobs.speeds import REFERENCE_PIXELS, Speed, Work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
-    from engine.spec import OutputSpec, RenderSpec
+    from engine.spec import ChunkSpec, OutputSpec, RenderSpec
     from farm.jobs.load import Load
     from farm.settings import Settings
 
@@ -108,22 +108,39 @@ def plan_speech(
     chunk_seconds: float,
     geometry: Geometry,
     tolerance: float = TOLERANCE_SECONDS,
+    keep: Sequence[tuple[int, int]] = (),
     on_progress: Callable[[float], None] = lambda _: None,
 ) -> tuple[Plan, Heard]:
-    """Hear a decoded speech (speech.pcm) and cut its job where it pauses. tolerance: seconds that a cut may move."""
+    """Hear a decoded speech (speech.pcm) and cut its job where it pauses. tolerance: seconds that a cut may move.
+
+    keep: gen_frames [a, b) that are a chunk each, as in an earlier plan.
+    """
     heard = listen(pcm, frames25=frames25, fade=geometry.fade, on_progress=on_progress)
     plan = plan_chunks(
-        frames25, chunk_seconds=chunk_seconds, geometry=geometry, noise=heard.noise, tolerance_seconds=tolerance
+        frames25,
+        chunk_seconds=chunk_seconds,
+        geometry=geometry,
+        noise=heard.noise,
+        tolerance_seconds=tolerance,
+        keep=keep,
     )
     return plan, heard
 
 
 def estimate(
-    plan: Plan, spec: RenderSpec, *, pixels: int, load: Load, speeds: Mapping[Work, Speed], waiting_seconds: float
+    plan: Plan,
+    spec: RenderSpec,
+    *,
+    pixels: int,
+    load: Load,
+    speeds: Mapping[Work, Speed],
+    waiting_seconds: float,
+    rendered: Collection[int] = (),
 ) -> Estimate:
     """When a job planned like this should be finished, if it were submitted now.
 
     pixels: of a rendered frame. waiting_seconds: of video, that one chunk in the queue before it is taken for.
+    rendered: the chunks that were rendered already.
     """
     if not load.devices:
         return Estimate(None, (f"no slot offers renderer {spec.renderer!r} now",))
@@ -133,7 +150,8 @@ def estimate(
         return Estimate(None, (f"renderer {spec.renderer!r} was not measured yet on {', '.join(unknown)}",))
     paces = {device: speed.pace * pixels / REFERENCE_PIXELS for device, speed in known.items() if speed is not None}
     queue = load.waiting * waiting_seconds / sum(1 / paces[device] for device in load.devices)
-    rendering = _rendered(plan, [paces[device] for device in load.devices])
+    chunks = [chunk for chunk in plan.chunks if chunk.index not in rendered]
+    rendering = _rendered(plan, chunks, [paces[device] for device in load.devices])
     around, video = 0.0, plan.gen_frames / GEN_RATE
     words = [_words(spec.renderer, device, speed, paces) for device, speed in sorted(known.items()) if speed]
     for step in ("plan", "stitch"):
@@ -144,12 +162,12 @@ def estimate(
     return Estimate(round(queue + rendering + around, 1), tuple(words))
 
 
-def _rendered(plan: Plan, paces: list[float]) -> float:
-    """Seconds until slots of these paces, each taking the next chunk when it is free, have rendered all."""
+def _rendered(plan: Plan, chunks: Sequence[ChunkSpec], paces: list[float]) -> float:
+    """Seconds until slots of these paces, each taking the next chunk when it is free, have rendered these."""
     free = [(0.0, slot) for slot in range(len(paces))]
     heapq.heapify(free)
     finish = 0.0
-    for chunk in plan.chunks:
+    for chunk in chunks:
         at, slot = heapq.heappop(free)
         at += paces[slot] * plan.windows(chunk) * plan.geometry.window / GEN_RATE
         finish = max(finish, at)
