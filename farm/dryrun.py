@@ -8,40 +8,58 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from engine.media.audio import decode_speech
-from engine.renderer import known_geometry
+from engine.media.pcm import PcmSpeech
+from engine.plan import gen_frames_of
+from engine.renderer import BUILT_IN, known_geometry
+from farm.edit import Cutting, cutting_after
 from farm.errors import BooksUnreachableError
 from farm.estimate import ChunkLength, Estimate, chunk_length, estimate, geometry_for, plan_speech
 from farm.jobs.load import Load, load_of
 from farm.jobs.speeds import Speed, Work, speeds_of
+from farm.jobs.views import slot_views
+from farm.reuse import Ground, kept_seconds, makers_of, rendered_already
+from farm.storage.s3 import sha256_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
+    from engine.media.audio import SpeechInfo
     from engine.plan import Plan
+    from engine.renderer import SpeechReader
     from engine.spec import OutputSpec, RenderSpec
     from farm.jobs.store import Books
     from farm.settings import Settings
+    from farm.storage.s3 import Storage
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What decides a plan. chunk_seconds: None for what suits the farm. pixels: of a rendered frame."""
+    """What decides a plan. chunk_seconds: None for what suits the farm. pixels: of a rendered frame.
+
+    portrait: SHA-256 of the file. edit_of: the job whose cuts are kept, or nothing.
+    """
 
     spec: RenderSpec
     output: OutputSpec
     pixels: int
     priority: int
     chunk_seconds: float | None
+    portrait: str
+    edit_of: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DryRun:
-    """A plan, why its chunks are as long as they are, and when it should be finished. noise: of each cut."""
+    """A plan, why its chunks are as long as they are, and when it should be finished. noise: of each cut.
+
+    rendered: the chunks that were rendered already and will be taken; None where that is not known.
+    """
 
     plan: Plan
     length: ChunkLength
     expected: Estimate
     noise: tuple[float, ...]
+    rendered: tuple[int, ...] | None = None
     warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -55,6 +73,8 @@ class DryRun:
             "windows": sum(map(plan.windows, plan.chunks)),
             "waste": round(plan.waste, 4),
             "wasted_gen_frames": plan.computed - plan.gen_frames,
+            "rendered": self.rendered,
+            "rendered_seconds": None if self.rendered is None else kept_seconds(plan, self.rendered),
             "expected_seconds": self.expected.seconds,
             "expected_by": list(self.expected.words),
             "warnings": list(self.warnings),
@@ -62,7 +82,13 @@ class DryRun:
 
 
 def dry_run(
-    speech: Path, wanted: Wanted, *, books: Books, settings: Settings, on_progress: Callable[[float], None]
+    speech: Path,
+    wanted: Wanted,
+    *,
+    books: Books,
+    storage: Storage,
+    settings: Settings,
+    on_progress: Callable[[float], None],
 ) -> DryRun:
     """Decode and hear a speech here and plan it as a worker would, for the farm as it is now.
 
@@ -71,31 +97,87 @@ def dry_run(
     """
     spec = wanted.spec
     geometry = geometry_for(known_geometry(spec.renderer), wanted.output)
-    load, speeds, warnings = _look(books, wanted, settings)
+    look = _look(books, wanted, settings)
     with TemporaryDirectory(prefix="sonic-farm-plan-") as folder:
         pcm = Path(folder) / "speech.pcm"
         info = decode_speech(
             speech, pcm=pcm, m4a=Path(folder) / "speech.m4a", on_progress=lambda share: on_progress(share / 2)
         )
-        length = chunk_length(wanted.chunk_seconds, info.seconds, load=load, settings=settings, geometry=geometry)
+        heard_by = PcmSpeech(pcm)
+        cutting = _cutting(wanted, info, heard_by, storage) or Cutting(
+            chunk_length(wanted.chunk_seconds, info.seconds, load=look.load, settings=settings, geometry=geometry)
+        )
         plan, heard = plan_speech(
             pcm,
             info.frames25,
-            chunk_seconds=length.seconds,
+            chunk_seconds=cutting.length.seconds,
             geometry=geometry,
             tolerance=settings.cut_tolerance,
+            keep=cutting.keep,
             on_progress=lambda share: on_progress(0.5 + share / 2),
         )
+        rendered = _rendered(speech, wanted, plan, heard_by, storage, look.makers) if settings.reuse else ()
     expected = estimate(
-        plan, spec, pixels=wanted.pixels, load=load, speeds=speeds, waiting_seconds=settings.chunk_seconds
+        plan,
+        spec,
+        pixels=wanted.pixels,
+        load=look.load,
+        speeds=look.speeds,
+        waiting_seconds=settings.chunk_seconds,
+        rendered=rendered or (),
     )
     noise = tuple(heard.noise[cut] for cut in plan.cuts)
-    return DryRun(plan=plan, length=length, expected=expected, noise=noise, warnings=warnings)
+    return DryRun(
+        plan=plan,
+        length=cutting.length,
+        expected=expected,
+        noise=noise,
+        rendered=rendered,
+        warnings=look.warnings,
+    )
 
 
-def _look(books: Books, wanted: Wanted, settings: Settings) -> tuple[Load, dict[Work, Speed], tuple[str, ...]]:
+@dataclass(frozen=True)
+class _Look:
+    """The farm as it is now. makers: what its slots draw with."""
+
+    load: Load
+    speeds: dict[Work, Speed]
+    makers: frozenset[str]
+    warnings: tuple[str, ...] = ()
+
+
+def _look(books: Books, wanted: Wanted, settings: Settings) -> _Look:
+    name = wanted.spec.renderer
     try:
-        return load_of(books, wanted.spec.renderer, priority=wanted.priority), speeds_of(books), ()
+        makers = frozenset(makers_of(slot_views(books), name))
+        return _Look(load_of(books, name, priority=wanted.priority), speeds_of(books), makers)
     except BooksUnreachableError as error:
-        device = "cpu" if wanted.spec.renderer == "preview" else "a GPU"
-        return Load((device,) * settings.slots, 0), {}, (f"planned for setting slots ({settings.slots}): {error}",)
+        device = "cpu" if name == "preview" else "a GPU"
+        told = f"planned for setting slots ({settings.slots}): {error}"
+        return _Look(Load((device,) * settings.slots, 0), {}, frozenset(), (told,))
+
+
+def _cutting(wanted: Wanted, info: SpeechInfo, pcm: SpeechReader, storage: Storage) -> Cutting | None:
+    """What is kept of another job's cuts; None where none is edited."""
+    if not wanted.edit_of:
+        return None
+    gen_frames, asked = gen_frames_of(info.frames25), wanted.chunk_seconds
+    return cutting_after(storage, wanted.edit_of, pcm, gen_frames, chunk_seconds=asked)
+
+
+def _rendered(
+    speech: Path, wanted: Wanted, plan: Plan, pcm: SpeechReader, storage: Storage, makers: Collection[str]
+) -> tuple[int, ...] | None:
+    """The chunks that slots will take and not render; None where the farm or its renderer is not known here."""
+    built_in = BUILT_IN.get(wanted.spec.renderer)
+    if built_in is None:
+        return None
+    ground = Ground(
+        spec=wanted.spec,
+        output=wanted.output,
+        portrait=wanted.portrait,
+        speech=sha256_of(speech),
+        hears=built_in.hears,
+    )
+    return rendered_already(storage, ground, plan, pcm, makers=makers)

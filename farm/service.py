@@ -11,24 +11,31 @@ from farm import submission
 from farm.errors import BooksUnreachableError
 from farm.job import Job
 from farm.jobs import hooks, views
+from farm.jobs.batches import batch_ids, batch_row
 from farm.jobs.model import DEFAULT_PRIORITY, JobView, SlotView
 from farm.jobs.store import Books
 from farm.recover import Recovered, recover
 from farm.settings import Settings
 from farm.storage import keys
-from farm.storage.s3 import Storage
+from farm.storage.s3 import Storage, sha256_of
 from farm.submission import Lesson
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from farm.batch.batch import Batch
+    from farm.batch.intake import BatchCheck, Order
+    from farm.batch.submit import Submitted
     from farm.dryrun import DryRun
+    from farm.jobs.batches import BatchRow
     from farm.jobs.hooks import Delivery
     from farm.messages import Bell
 
 OnStep = Callable[[str, float], None]
 """Called with what is being done and the share of it done, 0 to 1."""
+OnCount = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
 
 
 class Farm:
@@ -85,6 +92,7 @@ class Farm:
         token: str | None = None,
         consent: str = "",
         webhook: str = "",
+        edit_of: str = "",
         subtitles: str | Path | None = None,
         on_progress: OnStep | None = None,
         **parameters: Any,
@@ -95,10 +103,13 @@ class Farm:
         duration: seconds that the speech should have, checked. chunk_seconds: video seconds a chunk keeps, by default
         what suits the farm when the job is planned. token: a second submit with the same one returns the same job.
         consent: where the agreement of the person shown is kept. webhook: a URL that is told how the job ends.
-        subtitles: an SRT file. parameters: fields of engine.spec.RenderSpec and OutputSpec.
+        edit_of: a planned job whose cuts are kept where the speech is the same. subtitles: an SRT file. parameters:
+        fields of engine.spec.RenderSpec and OutputSpec.
 
         Raises InputRefusedError with every problem at once; then nothing is left behind.
         """
+        from farm.edit import edit_problems
+
         say = on_progress or (lambda _what, _share: None)
         lesson = Lesson(
             portrait=portrait,
@@ -111,13 +122,15 @@ class Farm:
             token=token,
             consent=consent,
             webhook=webhook,
+            edit_of=edit_of,
             subtitles=subtitles,
             parameters=parameters,
         ).named(self.settings)
         with submission.at_hand(lesson, self.storage) as files:
             say("checking", 0.0)
             declared, looks = self.declared(), submission.look(files, self.settings)
-            checked = submission.check(lesson, looks, self.settings, declared=declared)
+            wrong = edit_problems(self.storage, edit_of)
+            checked = submission.check(lesson, looks, self.settings, declared=declared, found=wrong)
             say("storing", 0.0)
             stored = submission.store(files, self.storage, on_progress=lambda share: say("storing", share))
         id_ = submission.new_id()
@@ -133,12 +146,14 @@ class Farm:
         priority: int = DEFAULT_PRIORITY,
         duration: float | None = None,
         chunk_seconds: float | None = None,
+        edit_of: str = "",
         subtitles: str | Path | None = None,
         on_progress: OnStep | None = None,
         **parameters: Any,
     ) -> DryRun:
         """Check a job as `submit` does and plan it for the farm as it is now; nothing is queued, nothing stored."""
         from farm.dryrun import Wanted, dry_run
+        from farm.edit import edit_problems
 
         say = on_progress or (lambda _what, _share: None)
         lesson = Lesson(
@@ -157,18 +172,22 @@ class Farm:
             except BooksUnreachableError:  # the plan itself says that it was made without the farm
                 declared = None
             looks = submission.look(files, self.settings)
-            checked = submission.check(lesson, looks, self.settings, declared=declared)
+            wrong = edit_problems(self.storage, edit_of)
+            checked = submission.check(lesson, looks, self.settings, declared=declared, found=wrong)
             wanted = Wanted(
                 spec=checked.spec,
                 output=submission.settled(checked, self.settings),
                 pixels=submission.frame_pixels(checked),
                 priority=priority,
                 chunk_seconds=chunk_seconds,
+                portrait=sha256_of(files.portrait),
+                edit_of=edit_of,
             )
             found = dry_run(
                 files.speech,
                 wanted,
                 books=self.books,
+                storage=self.storage,
                 settings=self.settings,
                 on_progress=lambda share: say("planning", share),
             )
@@ -188,6 +207,53 @@ class Farm:
         """Jobs, newest first."""
         ids = views.job_ids(self.books, owner=owner, state=state)
         return [views.job_view(self.books, id_) for id_ in islice(ids, limit)]
+
+    def check_batch(
+        self,
+        manifest: str | Path,
+        *,
+        defaults: str | Path | None = None,
+        owner: str | None = None,
+        priority: int | None = None,
+        on_step: OnCount | None = None,
+    ) -> BatchCheck:
+        """Look at everything that a manifest names, each file once; nothing is stored or queued.
+
+        manifest: CSV, JSON Lines or YAML, a path or an s3:// URL. defaults: a YAML file of defaults and presenters.
+        owner, priority: of rows that do not say it. Raises InputRefusedError for a manifest that cannot be read.
+        """
+        from farm.batch.intake import check_batch
+        from farm.batch.rows import Given
+
+        shared = str(defaults) if defaults is not None else None
+        return check_batch(
+            self, str(manifest), defaults=shared, given=Given(owner, priority), on_step=on_step or (lambda *_: None)
+        )
+
+    def submit_batch(
+        self, manifest: str | Path | BatchCheck, order: Order | None = None, *, on_step: OnCount | None = None
+    ) -> Submitted:
+        """Make a batch of a manifest's rows that are right, checked before or now; `batch` takes its id.
+
+        The same manifest again adds only what is new or changed. Raises InputRefusedError where no row is right, or
+        the order wants all to be; NotAllowedError for a batch that was cancelled.
+        """
+        from farm.batch.intake import BatchCheck, Order, submit_check
+
+        check = manifest if isinstance(manifest, BatchCheck) else self.check_batch(manifest, on_step=on_step)
+        return submit_check(self, check, order or Order(), on_step or (lambda *_: None))
+
+    def batch(self, id: str) -> Batch:
+        """A batch by its id; raises NotFoundError."""
+        from farm.batch.batch import Batch
+
+        keys.batch_folder(id)
+        batch_row(self.books, id)
+        return Batch(self, id)
+
+    def batches(self, *, owner: str | None = None, limit: int = 50) -> list[BatchRow]:
+        """Batches, newest first."""
+        return [batch_row(self.books, id_) for id_ in batch_ids(self.books, owner=owner)[:limit]]
 
     def recover(self, *, on_step: Callable[[Recovered], None] | None = None) -> Recovered:
         """Bring back from storage every job that the books do not know; on_step is called after each job.

@@ -44,7 +44,8 @@ class Lesson:
 
     name, owner: None for what speech and settings say. duration: seconds that the speech should have. chunk_seconds:
     None for what suits the farm. token: what one lesson is known by, None for its content. webhook: the URL that
-    is told how it ends. parameters: fields of engine.spec.RenderSpec and OutputSpec.
+    is told how it ends. edit_of: the job whose cuts it keeps. parameters: fields of engine.spec.RenderSpec and
+    OutputSpec.
     """
 
     portrait: str | Path
@@ -57,6 +58,7 @@ class Lesson:
     token: str | None = None
     consent: str = ""
     webhook: str = ""
+    edit_of: str = ""
     subtitles: str | Path | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
@@ -116,14 +118,18 @@ def look(files: Files, settings: Settings) -> Looks:
     )
 
 
-def check(lesson: Lesson, looks: Looks, settings: Settings, *, declared: Collection[str] | None) -> Checked:
+def check(
+    lesson: Lesson, looks: Looks, settings: Settings, *, declared: Collection[str] | None, found: Collection[str] = ()
+) -> Checked:
     """Hold what a lesson asks for against what its files are. declared: renderers that slots offer, None: not known.
+    found: what was seen to be wrong before.
 
     Raises InputRefusedError with every problem at once.
     """
     from farm.preflight import judge
 
-    problems = _label_problems(name=lesson.name, owner=lesson.owner, token=lesson.token, consent=lesson.consent or None)
+    labels = {"name": lesson.name, "owner": lesson.owner, "token": lesson.token, "consent": lesson.consent or None}
+    problems = [*found, *label_problems(**labels)]
     problems += _priority_problems(lesson.priority)
     problems += renderer_problems(lesson.parameters.get("renderer", RenderSpec.renderer))
     problems += url_problems(lesson.webhook, private=settings.webhook_private) if lesson.webhook else []
@@ -194,6 +200,7 @@ def request_for(
         pixels=frame_pixels(checked),
         licence=BUILT_IN[spec.renderer].licence if spec.renderer in BUILT_IN else "",
         consent=lesson.consent,
+        edit_of=lesson.edit_of,
         webhook=lesson.webhook,
         batch=place.id,
         row=place.row,
@@ -236,12 +243,14 @@ def frame_pixels(checked: Checked) -> int:
     return width * height
 
 
-def new_id() -> str:
-    """An id for a job or a batch, which begins with the time."""
-    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{''.join(secrets.choice(ID_LETTERS) for _ in range(6))}"
+def new_id(*, like: str | None = None) -> str:
+    """An id for a job or a batch, which begins with the time, or with that of another."""
+    began = f"{datetime.now(UTC):%Y%m%d-%H%M%S}" if like is None else like.rpartition("-")[0]
+    return f"{began}-{''.join(secrets.choice(ID_LETTERS) for _ in range(6))}"
 
 
-def _label_problems(**labels: str | None) -> list[str]:
+def label_problems(**labels: str | None) -> list[str]:
+    """What is wrong with names that people see."""
     return [
         f"{label} is {value[:40]!r}, wanted 1 to {LONGEST_NAME} printable characters"
         for label, value in labels.items()

@@ -70,6 +70,7 @@ def settings(redis_url: str, s3_service: S3Server, tmp_path: Path) -> Settings:
         lease_seconds=2,
         sweep_seconds=0.2,
         check=False,  # the renderers made for tests draw no faces
+        reuse=False,  # tests submit the same lesson again and again, and want it rendered
     )
 
 

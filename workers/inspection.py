@@ -15,7 +15,7 @@ from farm.jobs.model import Finding
 from farm.jobs.redo import Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from engine.media.acceptance import Problem
     from engine.media.measures import Measures
@@ -34,6 +34,7 @@ class Inspection:
         self.size = (0, 0)
         self.accepted: list[dict[str, Any]] = []
         self.mouth: list[float | None] = []
+        self._recipes: list[str | None] = []
         self._chunks: dict[int, list[Problem]] = {}
         self._seams: dict[int, Problem] = {}
         self._cuts = 0
@@ -44,6 +45,7 @@ class Inspection:
         chunk, measures = accepted.segment.chunk, accepted.measures
         self.size = accepted.size
         self.accepted.append(accepted.shown())
+        self._recipes.append(accepted.facts["recipe"])
         self._sides.append(measures)
         self._lag.add(measures.start, measures.mouth)
         # what two chunks share is taken from the later one
@@ -76,6 +78,10 @@ class Inspection:
             for side in (cut, cut + 1):
                 why.setdefault(side, problem.sentence)
         return Wanted(chunks=why, across=sorted(across)) if why else None
+
+    def recipes_of(self, chunks: Iterable[int]) -> list[str]:
+        """The recipes by which these chunks were made, as far as they have one."""
+        return [recipe for chunk in chunks if (recipe := self._recipes[chunk]) is not None]
 
     def findings(self) -> list[dict[str, Any]]:
         """What a person should look at, in order of time."""

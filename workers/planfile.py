@@ -15,6 +15,8 @@ class PlanFile:
     """Written once; no retry, recovery or redo makes it anew.
 
     voiced: frames25 [start, stop) with a voice. chunk_seconds: the length that was wanted. because: who wanted it.
+    edit_of: the job whose cuts were kept, or nothing. rendered: the chunks that were rendered already for others when
+    the plan was made; None where that was not known.
     """
 
     plan: Plan
@@ -22,14 +24,18 @@ class PlanFile:
     voiced: tuple[tuple[int, int], ...]
     chunk_seconds: float
     because: str
+    edit_of: str = ""
+    rendered: tuple[int, ...] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         # JSON has no infinity, and the level of digital silence is minus infinity
         speech = {name: None if value == -math.inf else value for name, value in asdict(self.speech).items()}
         return {
-            "version": 2,
+            "version": 3,
             "chunk_seconds": self.chunk_seconds,
             "because": self.because,
+            "edit_of": self.edit_of,
+            "rendered": self.rendered,
             "waste": round(self.plan.waste, 4),
             **self.plan.to_dict(),
             "speech": speech,
@@ -45,4 +51,6 @@ class PlanFile:
             tuple((start, stop) for start, stop in data["voiced"]),
             data["chunk_seconds"],
             data["because"],
+            data["edit_of"],
+            None if data["rendered"] is None else tuple(data["rendered"]),
         )

@@ -7,19 +7,26 @@ import time
 from typing import TYPE_CHECKING
 
 from engine.media.audio import decode_speech
-from engine.renderer import BUILT_IN, geometry_of, targets_of
+from engine.media.pcm import PcmSpeech
+from engine.plan import gen_frames_of
+from engine.renderer import BUILT_IN, geometry_of, hears_of, targets_of
+from farm.edit import Cutting, cutting_after
 from farm.errors import NotFoundError
 from farm.estimate import chunk_length, geometry_for, plan_speech
 from farm.jobs.load import load_of
 from farm.jobs.model import PLAN
 from farm.jobs.speeds import Work
+from farm.jobs.views import slot_views
+from farm.reuse import ground_of, in_words, makers_of, rendered_already
 from farm.storage import keys
 from workers.attempt import Attempt, attempt_at, claim, patiently
 from workers.pace import note_work
 from workers.planfile import PlanFile
 
 if TYPE_CHECKING:
-    from engine.plan import Plan
+    from engine.media.audio import SpeechInfo
+    from engine.plan import Geometry, Plan
+    from engine.renderer import SpeechReader
     from farm.jobs.request import JobRequest
     from workers.process import Worker
 
@@ -32,44 +39,45 @@ def plan(worker: Worker, job: str) -> None:
     if lease is None:
         return
     with attempt_at(lease, worker.books, worker.storage, lease_seconds=worker.settings.lease_seconds) as attempt:
-        found = _stored_plan(worker, job) or _make_plan(worker, worker.request(job), attempt)
+        told = _stored_plan(worker, job) or _make_plan(worker, worker.request(job), attempt)
+        found, remark = told.plan, in_words(told.plan, told.rendered or ())
         for trial in patiently():
             with trial:
-                worker.books.planned(lease, frames25=found.frames25, chunks=len(found.chunks))
+                worker.books.planned(lease, frames25=found.frames25, chunks=len(found.chunks), remark=remark)
     worker.dispatch()
 
 
-def _stored_plan(worker: Worker, job: str) -> Plan | None:
+def _stored_plan(worker: Worker, job: str) -> PlanFile | None:
     try:
-        return PlanFile.from_dict(worker.storage.get_json(keys.plan_json(job))).plan
+        return PlanFile.from_dict(worker.storage.get_json(keys.plan_json(job)))
     except NotFoundError:
         return None
 
 
-def _make_plan(worker: Worker, request: JobRequest, attempt: Attempt) -> Plan:
+def _make_plan(worker: Worker, request: JobRequest, attempt: Attempt) -> PlanFile:
     storage, folder, job, began = worker.storage, attempt.folder, request.id, time.monotonic()
     # first of all: a job whose renderer nobody offers waits, and that should cost nothing
-    renders = geometry_of(request.spec.renderer, targets_of(BUILT_IN) | targets_of(worker.settings.renderers))
+    renders = geometry_of(request.spec.renderer, _declared(worker))
     geometry = geometry_for(renders, request.output)
     source, pcm, m4a = folder / "speech", folder / "speech.pcm", folder / "speech.m4a"
     storage.get_file(keys.asset(request.speech), source)
     beat = attempt.heartbeat.beat
     speech = decode_speech(source, pcm=pcm, m4a=m4a, on_progress=lambda share: beat(share / 2))
-    for trial in patiently():
-        with trial:
-            load = load_of(worker.books, request.spec.renderer, priority=request.priority)
-    length = chunk_length(request.chunk_seconds, speech.seconds, load=load, settings=worker.settings, geometry=geometry)
+    cutting = _cutting(worker, request, speech, PcmSpeech(pcm), geometry)
+    length = cutting.length
     made, heard = plan_speech(
         pcm,
         speech.frames25,
         chunk_seconds=length.seconds,
         geometry=geometry,
         tolerance=worker.settings.cut_tolerance,
+        keep=cutting.keep,
         on_progress=lambda share: beat(0.5 + share / 2),
     )
     storage.put_file(keys.speech_pcm(job), pcm, content_type="application/octet-stream")
     storage.put_file(keys.speech_m4a(job), m4a, content_type="audio/mp4")
-    told = PlanFile(made, speech, heard.voiced, length.seconds, length.because)
+    rendered = _rendered(worker, request, made, PcmSpeech(pcm))
+    told = PlanFile(made, speech, heard.voiced, length.seconds, length.because, request.edit_of, rendered)
     storage.put_json(keys.plan_json(job), told.to_dict())
     log.info(
         "planned %s: %d frames in %d chunks of about %g s (%s), waste %.1f %%",
@@ -81,4 +89,32 @@ def _make_plan(worker: Worker, request: JobRequest, attempt: Attempt) -> Plan:
         100 * made.waste,
     )
     note_work(worker, Work(PLAN, "cpu"), since=began, video_seconds=speech.seconds)
-    return made
+    return told
+
+
+def _declared(worker: Worker) -> dict[str, str]:
+    return targets_of(BUILT_IN) | targets_of(worker.settings.renderers)
+
+
+def _cutting(worker: Worker, request: JobRequest, speech: SpeechInfo, pcm: SpeechReader, geometry: Geometry) -> Cutting:
+    """The cuts of the job that this one edits, or chunks as long as suits the farm now."""
+    if request.edit_of:
+        gen_frames, asked = gen_frames_of(speech.frames25), request.chunk_seconds
+        return cutting_after(worker.storage, request.edit_of, pcm, gen_frames, chunk_seconds=asked)
+    for trial in patiently():
+        with trial:
+            load = load_of(worker.books, request.spec.renderer, priority=request.priority)
+    return Cutting(
+        chunk_length(request.chunk_seconds, speech.seconds, load=load, settings=worker.settings, geometry=geometry)
+    )
+
+
+def _rendered(worker: Worker, request: JobRequest, plan: Plan, speech: SpeechReader) -> tuple[int, ...] | None:
+    """The chunks that slots will take and not render; None where no slot says what it draws with."""
+    if not worker.settings.reuse:
+        return ()
+    ground = ground_of(request, hears_of(request.spec.renderer, _declared(worker)))
+    for trial in patiently():
+        with trial:
+            makers = makers_of(slot_views(worker.books), request.spec.renderer)
+    return rendered_already(worker.storage, ground, plan, speech, makers=makers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import secrets
@@ -17,9 +18,10 @@ from farm.errors import BooksUnreachableError, FarmError
 from farm.jobs.request import JobRequest
 from farm.jobs.store import Books
 from farm.messages import Bell, Message
+from farm.reuse import maker_of
 from farm.storage import keys
 from farm.storage.s3 import Storage
-from workers.slots import LAUNCHER_VARIABLE, SLOT_VARIABLE, Slot, machine, own_slot
+from workers.slots import LAUNCHER_VARIABLE, SLOT_VARIABLE, Slot, cpu_worker_name, machine, own_slot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,13 +65,15 @@ class Worker:
 class SlotWorker(Worker):
     """A render slot: a Worker with its device and the renderers it has loaded.
 
-    facts: what the books know of it. studio: set up for the job it stays on, dropped when another comes.
+    facts: what the books know of it. studio: set up for the job it stays on, dropped when another comes. probes_kept:
+    keys of the probes that it knows to be in storage.
     """
 
     slot: Slot = field(kw_only=True)
     facts: dict[str, Any] = field(default_factory=dict)
     renderers: dict[str, Renderer] = field(default_factory=dict)
     studio: Studio | None = None
+    probes_kept: set[str] = field(default_factory=set)
 
 
 class Pulse:
@@ -102,7 +106,7 @@ class Pulse:
 
 def start_cpu_worker(settings: Settings) -> Worker:
     """Make this process a cpu worker."""
-    worker = Worker.start(settings, f"{machine()}-worker-{os.getpid()}")
+    worker = Worker.start(settings, cpu_worker_name(os.getpid()))
     Pulse(worker)
     return worker
 
@@ -134,7 +138,9 @@ def start_slot_worker(settings: Settings) -> SlotWorker:
         worker.renderers[name] = load_renderer(name, slot.device, declared)
     seconds = round(time.monotonic() - began, 3)
     log.info("slot %s loaded %s in %.3f s", slot.name, ", ".join(declared), seconds)
-    worker.facts = worker.facts | {"state": "ready", "load_seconds": seconds} | device_facts(worker.renderers.values())
+    makers = {name: maker_of(name, renderer) for name, renderer in worker.renderers.items()}
+    ready = {"state": "ready", "load_seconds": seconds, "makers": json.dumps(makers)}
+    worker.facts = worker.facts | ready | device_facts(worker.renderers.values())
     worker.books.report_slot(slot.name, worker.facts, loaded=True)
     worker.dispatch()
     return worker

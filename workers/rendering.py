@@ -10,10 +10,14 @@ from engine.media.video import Encoding, SegmentFiles, SegmentWriter, digest_of
 from engine.renderer import Inputs
 from farm.jobs.model import STITCH
 from farm.jobs.store import Recorded, cpu_message
+from farm.reuse import Source, offer
 from farm.storage import keys
+from farm.storage.s3 import sha256_of
 from workers.attempt import Attempt, attempt_at, claim, patiently
 from workers.pace import pacing_chunk
 from workers.planfile import PlanFile
+from workers.probe import keep_expected
+from workers.reuse import Taking, recipe_for
 from workers.speech import StoredSpeech
 from workers.studio import Studio
 
@@ -36,24 +40,31 @@ def render(worker: SlotWorker, job: str, index: int) -> None:
         worker.dispatch()
         return
     stitch_due = []
+    rendered_with: str | None = None
     with attempt_at(lease, worker.books, worker.storage, lease_seconds=worker.settings.lease_seconds) as attempt:
         request = worker.request(job)
         plan = PlanFile.from_dict(worker.storage.get_json(keys.plan_json(job))).plan
         chunk = replace(plan.chunks[index], redraw=lease.redraw)
         log.info("chunk %d of %s: frames %d to %d", index + 1, request.name, chunk.out[0], chunk.out[1] - 1)
-        with pacing_chunk(worker, request, plan, chunk):
-            made = _draw(worker, request, plan, chunk, attempt)
+        recipe = recipe_for(worker, request, plan, chunk)
+        source = Taking(worker.storage, chunk, attempt, recipe).take() if recipe else None
+        if source is None:
+            with pacing_chunk(worker, request, plan, chunk):
+                made = _draw(worker, request, plan, chunk, attempt)
+            for trial in patiently():
+                with trial:
+                    attempt.heartbeat.beat(1.0)
+                    _publish(worker, request, chunk, attempt, made, recipe)
         for trial in patiently():
             with trial:
-                attempt.heartbeat.beat(1.0)
-                _publish(worker, request, chunk, attempt, made)
-        for trial in patiently():
-            with trial:
-                recorded = worker.books.record(lease)
+                recorded = worker.books.record(lease, taken=source.job if source else "")
         log.info("chunk %d: %s", index + 1, recorded)
         if recorded is Recorded.LAST:
             stitch_due = [cpu_message(job, STITCH, request.name, priority=request.priority)]
+        rendered_with = request.spec.renderer if source is None else None
     worker.dispatch(*stitch_due)
+    if rendered_with is not None:
+        keep_expected(worker, rendered_with)
 
 
 @dataclass(frozen=True)
@@ -93,6 +104,7 @@ def _publish(
     chunk: ChunkSpec,
     attempt: Attempt,
     made: _Made,
+    recipe: str | None,
 ) -> None:
     job, number, files = request.id, attempt.lease.attempt, made.files
     parts: tuple[tuple[keys.SegmentFile, Path | None, str], ...] = (
@@ -104,10 +116,13 @@ def _publish(
         if path is not None:
             worker.storage.put_file(keys.segment(job, chunk.index, number, name), path, content_type=content_type)
     segment = {
-        "version": 1,
+        "version": 2,
         "job": job,
         "attempt": number,
         "slot": worker.name,
+        "recipe": recipe,
+        "taken_from": None,
+        "files": {name: sha256_of(path) for name, path, _ in parts if path is not None},
         "renderer": request.spec.renderer,
         "renderer_version": worker.renderers[request.spec.renderer].version,
         "renderer_facts": made.facts,
@@ -122,3 +137,5 @@ def _publish(
     }
     # last of all: a segment without it does not exist
     worker.storage.put_json(keys.segment(job, chunk.index, number, "segment.json"), segment)
+    if recipe is not None:
+        offer(worker.storage, recipe, Source(job, chunk.index, number))

@@ -11,6 +11,7 @@ from engine.media.poster import contact_sheet, poster
 from engine.media.provenance import Provenance
 from engine.media.video import digest_of
 from engine.timecode import timecode
+from farm.reuse import kept_seconds
 from farm.storage import keys
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.media.lipsync import Sync
+    from engine.plan import Plan
     from farm.jobs.request import JobRequest
     from farm.storage.s3 import Storage
 
@@ -72,6 +74,17 @@ def provenance_of(request: JobRequest, version: int, segments: Sequence[Mapping[
         redrawn=_in_words([segment["redraw"] for segment in segments if segment["redraw"]]),
         consent=request.consent,
     )
+
+
+def taken_of(plan: Plan, segments: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What of a version was taken from earlier segments: chunks, seconds of video, and the jobs they came from."""
+    taken = [(segment["chunk"], segment["taken_from"]["job"]) for segment in segments if segment["taken_from"]]
+    return {
+        "chunks": len(taken),
+        "of": len(segments),
+        "seconds": kept_seconds(plan, (chunk for chunk, _ in taken)),
+        "jobs": sorted({job for _, job in taken}),
+    }
 
 
 def _in_words(redraws: Sequence[Mapping[str, int]]) -> str:

@@ -17,6 +17,7 @@ from engine.media.provenance import seal, tags
 from engine.media.stitch import Segment, join, make_seams
 from engine.media.subtitles import fitted, read_srt
 from engine.media.video import Encoding
+from farm import reuse
 from farm.jobs.model import STITCH
 from farm.jobs.speeds import Work
 from farm.jobs.views import accepted_attempts
@@ -26,7 +27,7 @@ from workers.attempt import Attempt, attempt_at, claim, patiently
 from workers.inspection import Inspection
 from workers.pace import note_work
 from workers.planfile import PlanFile
-from workers.result import Result, provenance_of, publish
+from workers.result import Result, provenance_of, publish, taken_of
 from workers.segments import Segments
 from workers.speech import StoredSpeech
 
@@ -100,6 +101,8 @@ class _Stitch:
             return False
         for trial in patiently():
             with trial:
+                for recipe in self._inspection.recipes_of(wanted.chunks):
+                    reuse.refuse(worker.storage, recipe)
                 recorded = refuse(
                     worker.books, worker.storage, self._attempt.lease, wanted, plan, seed=request.spec.seed
                 )
@@ -185,6 +188,7 @@ class _Stitch:
             "width": width,
             "height": height,
             "segments": inspection.accepted,
+            "taken": taken_of(self._planned.plan, inspection.accepted),
             "seams": [
                 {**seam.numbers.to_dict(), "accepted": cut not in inspection.refused_seams}
                 for cut, seam in enumerate(seams)

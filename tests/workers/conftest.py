@@ -70,6 +70,7 @@ def house(s3_service: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Ite
             lease_seconds=2,
             sweep_seconds=0.2,
             check=False,
+            reuse=False,
             slots=2,
             renderers=tuple(f"{name.lower()}=tests.renderers:{name}" for name in MADE_FOR_TESTS),
         )

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.filterwarnings("ignore:The 'initial' parameter is deprecated:DeprecationWarning")
 
 LESSON = PORTRAIT.parent / "lesson.opus"
+PORTRAIT_SHA256 = "0" * 64
 
 
 @pytest.fixture
@@ -107,11 +108,14 @@ def test_a_dry_run_is_the_plan_that_a_worker_makes_and_leaves_nothing_behind(
         pixels=512 * 512,
         priority=5,
         chunk_seconds=None,
+        portrait=PORTRAIT_SHA256,
     )
     shares: list[float] = []
     with Farm(settings) as farm:
         before = list(farm.storage.list("")), sorted(farm.books.client.keys())  # type: ignore[type-var]
-        found = dry_run(LESSON, wanted, books=farm.books, settings=settings, on_progress=shares.append)
+        found = dry_run(
+            LESSON, wanted, books=farm.books, storage=farm.storage, settings=settings, on_progress=shares.append
+        )
         assert (list(farm.storage.list("")), sorted(farm.books.client.keys())) == before  # type: ignore[type-var]
         real = planned(worker, farm.submit(PORTRAIT, LESSON, smoothing=0.5))
     assert found.plan == real.plan
@@ -124,9 +128,18 @@ def test_a_dry_run_is_the_plan_that_a_worker_makes_and_leaves_nothing_behind(
 
 def test_a_dry_run_without_a_farm_plans_for_the_slots_of_the_settings(settings: Settings) -> None:
     lost = settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0", "slots": 4})
-    wanted = Wanted(spec=RenderSpec(), output=OutputSpec(), pixels=512 * 512, priority=5, chunk_seconds=10)
+    wanted = Wanted(
+        spec=RenderSpec(),
+        output=OutputSpec(),
+        pixels=512 * 512,
+        priority=5,
+        chunk_seconds=10,
+        portrait=PORTRAIT_SHA256,
+    )
     with Farm(lost) as farm:
-        found = dry_run(LESSON, wanted, books=farm.books, settings=lost, on_progress=lambda _share: None)
+        found = dry_run(
+            LESSON, wanted, books=farm.books, storage=farm.storage, settings=lost, on_progress=lambda _share: None
+        )
     assert len(found.plan.chunks) == 3
     (warning,) = found.warnings
     assert warning.startswith("planned for setting slots (4): Redis at redis://127.0.0.1:1/0")

@@ -1,0 +1,167 @@
+"""Chunks that were rendered before: what decides a segment, in one digest, and who has one like it.
+
+The digest of all that decides a chunk's frames is its recipe. `rendered/<recipe>.json` names the last segment that was
+made or taken by it, written after that segment's own commit; a marker beside it says that acceptance refused it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from engine.media.smoothing import grown
+from engine.plan import GEN_RATE
+from engine.spec import SPEECH_RATE
+from farm.errors import CorruptObjectError, NotFoundError
+from farm.storage import keys
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from engine.hearing import Hears
+    from engine.plan import Plan
+    from engine.renderer import Renderer, SpeechReader
+    from engine.spec import ChunkSpec, OutputSpec, RenderSpec
+    from farm.jobs.model import SlotView
+    from farm.jobs.request import JobRequest
+    from farm.storage.s3 import Storage
+
+RECIPE_VERSION = 1
+"""Changes whenever what is done to frames behind a renderer would give other pixels, measures or files."""
+FORM = ("size", "fit", "paste_back", "quality", "smoothing", "mark")
+"""The fields of OutputSpec that change a segment; the others act on the joined video."""
+BLOCK = 30 * SPEECH_RATE
+"""Samples that are hashed at once."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A segment in storage. chunk: its index in that job."""
+
+    job: str
+    chunk: int
+    attempt: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """What all chunks of a job share. portrait, speech: SHA-256 of the files that were submitted."""
+
+    spec: RenderSpec
+    output: OutputSpec
+    portrait: str
+    speech: str
+    hears: Hears
+
+
+def ground_of(request: JobRequest, hears: Hears) -> Ground:
+    """What decides the frames of a job's chunks, of all that it was asked for."""
+    return Ground(
+        spec=request.spec, output=request.output, portrait=request.portrait, speech=request.speech, hears=hears
+    )
+
+
+def maker_of(name: str, renderer: Renderer) -> str:
+    """A loaded renderer in a word: two slots that give the same one draw the same frames."""
+    kind = type(renderer)
+    return _digest([name, f"{kind.__module__}:{kind.__qualname__}", renderer.version, renderer.identity()])
+
+
+def makers_of(slots: Iterable[SlotView], renderer: str) -> set[str]:
+    """What the slots that live now draw with."""
+    return {slot.makers[renderer] for slot in slots if slot.state != "lost" and renderer in slot.makers}
+
+
+def recipe_of(ground: Ground, plan: Plan, chunk: ChunkSpec, *, maker: str, speech: SpeechReader) -> str:
+    """The digest of all that decides a chunk's frames. chunk: one of the plan's, with its redraw."""
+    output, place = ground.output.to_dict(), chunk.to_dict()
+    del place["index"]  # how many chunks lie before it decides nothing
+    drawn = grown(chunk, plan.frames25) if ground.output.smoothing else chunk
+    touched = ground.hears(drawn, plan.gen_frames, ground.spec)
+    return _digest(
+        {
+            "version": RECIPE_VERSION,
+            "maker": maker,
+            "spec": ground.spec.to_dict(),
+            "form": {name: output[name] for name in FORM},
+            "portrait": ground.portrait,
+            "chunk": place,
+            "drawn": drawn.out,
+            "heard": [[*part, _sound(speech, *part)] for part in touched.samples] if touched else ground.speech,
+            "frames25": plan.frames25 if touched is None or touched.length else None,
+        }
+    )
+
+
+def offered(storage: Storage, recipe: str) -> Source | None:
+    """A segment made by this recipe; None where there is none, or acceptance refused it."""
+    try:
+        found = storage.get_json(keys.rendered(recipe))
+    except (NotFoundError, CorruptObjectError):
+        return None
+    source = _source(found)
+    return None if source is None or storage.exists(keys.refused(recipe)) else source
+
+
+def offer(storage: Storage, recipe: str, source: Source) -> None:
+    """Say who has a segment, once its segment.json is written."""
+    storage.put_json(keys.rendered(recipe), {"version": 1, **asdict(source)})
+
+
+def refuse(storage: Storage, recipe: str) -> None:
+    """Let nobody take what acceptance refused; drawn anew, a chunk has another recipe."""
+    storage.put_json(keys.refused(recipe), {"version": 1})
+
+
+def rendered_already(
+    storage: Storage, ground: Ground, plan: Plan, speech: SpeechReader, *, makers: Collection[str]
+) -> tuple[int, ...] | None:
+    """The chunks of a plan that need not be rendered, whichever of `makers` they come to; None where none is known."""
+    if not makers:
+        return None
+
+    def there(recipe: str) -> bool:
+        return storage.exists(keys.rendered(recipe)) and not storage.exists(keys.refused(recipe))
+
+    return tuple(
+        chunk.index
+        for chunk in plan.chunks
+        if all(there(recipe_of(ground, plan, chunk, maker=maker, speech=speech)) for maker in makers)
+    )
+
+
+def kept_seconds(plan: Plan, chunks: Iterable[int]) -> float:
+    """Seconds of video that these chunks of a plan keep."""
+    kept = (plan.chunks[chunk].kept for chunk in chunks)
+    return round(sum(stop - start for start, stop in kept) / GEN_RATE, 2)
+
+
+def in_words(plan: Plan, chunks: Collection[int]) -> str:
+    """'14 of 21 chunks are rendered already (420 s of video)', or nothing."""
+    if not chunks:
+        return ""
+    return (
+        f"{len(chunks)} of {len(plan.chunks)} {'chunks are' if len(plan.chunks) > 1 else 'chunk is'} rendered already "
+        f"({kept_seconds(plan, chunks):g} s of video)"
+    )
+
+
+def _source(found: object) -> Source | None:
+    """What an index entry says; None for what the farm does not write there."""
+    try:
+        return Source(found["job"], found["chunk"], found["attempt"])  # type: ignore[index]
+    except (KeyError, TypeError):
+        return None
+
+
+def _sound(speech: SpeechReader, start: int, stop: int) -> str:
+    digest = hashlib.sha256()
+    for at in range(start, stop, BLOCK):
+        digest.update(speech.read(at, min(at + BLOCK, stop)).astype("<i2").tobytes())
+    return digest.hexdigest()
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
