@@ -1,0 +1,1 @@
+"""The drop folder: an inbox in storage whose pairs and manifests become jobs."""

@@ -1,0 +1,105 @@
+"""Claims: the record that files of an inbox were taken, what became of them, and where it has got to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from farm.storage.s3 import ObjectInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from farm.folder.inbox import Inbox
+
+Stage = Literal["claimed", "entered", "running", "ending", "done", "failed", "released"]
+ENDED: frozenset[Stage] = frozenset({"done", "failed", "released"})
+Role = Literal["portrait", "speech", "subtitles", "manifest"]
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of an inbox as it was when it was seen. path: in the inbox. stays: it is the folder's, not taken away."""
+
+    path: str
+    size: int
+    etag: str
+    role: Role
+    stays: bool = False
+
+    def info(self, key: str) -> ObjectInfo:
+        return ObjectInfo(key, self.size, self.etag, 0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """What was taken together: a pair, or a manifest with what it names.
+
+    token: of inbox, keys and ETags, so that the same content under the same names is taken once. stage: a released one
+    may be taken again. values: what the folder's defaults said. taken: Unix seconds. outcome: what it will end as; at:
+    where in its work it failed, with code, reason and, of a refusal, all problems. result: s3:// URL of the video.
+    tries: how often it was taken before. trouble: what went wrong lately and may pass.
+    """
+
+    token: str
+    files: tuple[File, ...]
+    values: dict[str, Any] = field(default_factory=dict)
+    taken: float = 0.0
+    stage: Stage = "claimed"
+    job: str = ""
+    batch: str = ""
+    outcome: Stage = "done"
+    at: str = ""
+    code: str = ""
+    reason: str = ""
+    problems: tuple[str, ...] = ()
+    result: str = ""
+    tries: int = 0
+    trouble: str = ""
+
+    @property
+    def is_manifest(self) -> bool:
+        return any(file.role == "manifest" for file in self.files)
+
+    @property
+    def main(self) -> File:
+        """The file that gives the rest its name: the manifest, or the speech."""
+        return self.file("manifest") or self.file("speech") or self.files[0]
+
+    @property
+    def moving(self) -> tuple[File, ...]:
+        return tuple(file for file in self.files if not file.stays)
+
+    @property
+    def ended(self) -> bool:
+        return self.stage in ENDED
+
+    def file(self, role: Role) -> File | None:
+        return next((file for file in self.files if file.role == role), None)
+
+    def failed(self, at: str, code: str, problems: Iterable[str]) -> Claim:
+        """It will end as failed."""
+        found = tuple(problems)
+        return replace(
+            self, stage="ending", outcome="failed", at=at, code=code, reason="; ".join(found), problems=found
+        )
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Claim:
+        files = tuple(File(**file) for file in data["files"])
+        return cls(**{**data, "files": files, "problems": tuple(data["problems"])})
+
+    @classmethod
+    def from_json(cls, text: str) -> Claim:
+        return cls.from_dict(json.loads(text))
+
+
+def token_of(inbox: Inbox, files: Iterable[File]) -> str:
+    """What the same files are known by for ever."""
+    facts = sorted([file.path, file.etag, file.size] for file in files)
+    return hashlib.sha256(json.dumps([inbox.url, facts]).encode()).hexdigest()[:32]

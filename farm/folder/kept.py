@@ -1,0 +1,64 @@
+"""Claims in storage, where they outlive the books: written before a job is made of them, and when they end."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from farm.errors import StorageError
+from farm.folder.claims import Claim
+from farm.jobs import inboxes
+from farm.storage import keys
+
+if TYPE_CHECKING:
+    from farm.folder.inbox import Inbox
+    from farm.service import Farm
+    from farm.storage.s3 import Storage
+
+log = logging.getLogger(__name__)
+
+READ_AT_ONCE = 16
+
+
+def keep_claim(storage: Storage, inbox: Inbox, claim: Claim) -> None:
+    storage.put_json(keys.claim(inbox.id, claim.token), {"version": 1, "inbox": inbox.url, **asdict(claim)})
+
+
+def entry_of(claim: Claim, *, again: bool = False) -> inboxes.Entry:
+    """A claim as the books take it."""
+    return inboxes.Entry(
+        token=claim.token,
+        record=claim.to_json(),
+        stage=claim.stage,
+        paths=tuple(file.path for file in claim.moving),
+        open=not claim.ended,
+        again=again,
+    )
+
+
+def make_known(farm: Farm, inbox: Inbox) -> int:
+    """Bring the claims of an inbox from storage into books that do not know it; how many there were.
+
+    Jobs come first: a claim whose job the books have lost would be submitted again.
+    """
+    if inbox.id in inboxes.known_inboxes(farm.books):
+        return 0
+    kept = [item.key for item in farm.storage.list(keys.claims_folder(inbox.id))]
+    if kept:
+        log.warning("the books do not know %s: %d claims come back from storage, and its jobs", inbox.url, len(kept))
+        farm.recover()
+    with ThreadPoolExecutor(READ_AT_ONCE) as pool:
+        entries = [entry_of(claim) for claim in pool.map(lambda key: _read(farm.storage, key), kept)]
+    inboxes.claim(farm.books, inbox.id, entries, restoring=True)
+    inboxes.note_inbox(farm.books, inbox.id, inbox.url)
+    return len(kept)
+
+
+def _read(storage: Storage, key: str) -> Claim:
+    data = storage.get_json(key)
+    try:
+        return Claim.from_dict({name: value for name, value in data.items() if name not in {"version", "inbox"}})
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise StorageError(f"{storage.address(key)} is not what the farm writes there: {error!r}") from error

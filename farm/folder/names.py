@@ -1,0 +1,83 @@
+"""What a name in an inbox says: what kind of file it is, whom it belongs to, and whether it may be taken at all.
+
+Paths are relative to the inbox. They come from outside and are never decoded, normalised or made names on a disk.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Literal
+
+Kind = Literal["portrait", "speech", "subtitles", "manifest", "other"]
+
+DEFAULTS = "_defaults.yaml"
+HOLD, MANIFESTS_ONLY = ".hold", ".manifests"
+ERROR_SUFFIX = ".error.json"
+REPORT_SUFFIX = ".report.json"
+LONGEST_KEY_BYTES = 1024
+"""What S3 takes as a key, in UTF-8."""
+LONGEST_NAME = 200
+
+_ENDINGS: dict[Kind, str] = {
+    "portrait": "jpg jpeg png webp bmp tif tiff",
+    "speech": "wav mp3 m4a aac flac ogg oga opus wma aif aiff mp4 m4v mov mkv webm avi mpg mpeg wmv mts",
+    "subtitles": "srt",
+    "manifest": "csv tsv jsonl ndjson yaml yml",
+}
+KINDS: dict[str, Kind] = {ending: kind for kind, endings in _ENDINGS.items() for ending in endings.split()}
+"""Ending, in small letters -> what a file with it is."""
+UNFINISHED = ("part", "tmp")
+
+_BIDI = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+_CONTROL = {"Cc", "Cs", "Zl", "Zp"}
+
+
+def kind_of(path: str) -> Kind:
+    """By its ending, in any letter case."""
+    return KINDS.get(_ending(path), "other")
+
+
+def stem_of(path: str) -> str:
+    """What files that belong together share: the path without its ending, in one letter case and one composition.
+
+    Only what is canonically the same character is one: a Cyrillic a is not a Latin one.
+    """
+    return unicodedata.normalize("NFC", without_ending(path)).casefold()
+
+
+def without_ending(path: str) -> str:
+    folder, slash, name = path.rpartition("/")
+    stem, dot, _ = name.rpartition(".")
+    return folder + slash + (stem if dot else name)
+
+
+def is_left_alone(path: str) -> bool:
+    """Hidden, or not finished by its own name."""
+    return any(part.startswith(".") and part not in {".", ".."} for part in path.split("/")) or (
+        _ending(path) in UNFINISHED
+    )
+
+
+def belongs_to_folder(path: str) -> bool:
+    """Whether it is the folder's own: what begins with an underscore is used and never taken."""
+    return any(part.startswith("_") for part in path.split("/"))
+
+
+def refusal(path: str) -> str | None:
+    """Why a file of this name is never taken; None where it may be."""
+    if any(part in {"", ".", ".."} for part in path.split("/")):
+        return "its name has a part that is empty, '.' or '..'"
+    if any(unicodedata.category(letter) in _CONTROL or unicodedata.bidirectional(letter) in _BIDI for letter in path):
+        return "its name has characters that cannot be seen"
+    return None
+
+
+def title_of(path: str) -> str:
+    """What a job made of this file is called: 1 to 200 printable characters."""
+    letters = "".join(letter if letter.isprintable() else " " for letter in without_ending(path))
+    return letters[-LONGEST_NAME:].strip() or "lesson"
+
+
+def _ending(path: str) -> str:
+    stem, dot, ending = path.rpartition("/")[2].rpartition(".")
+    return ending.lower() if dot and stem else ""

@@ -1,0 +1,154 @@
+"""The books of inboxes: which files were taken, once and for ever, and who works on what became of them.
+
+A claim's record is JSON with a `stage`; what else it holds is the folder's affair.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from farm.jobs.store import Books
+
+Word = Literal["new", "known", "open", "busy", "released"]
+"""What became of a claim: made; there already, ended or not; a name of it is another open claim's; let go by people."""
+
+AT_ONCE = 200
+"""Claims that one script handles: Redis serves nobody else while a script runs."""
+LEASE_SECONDS = 15.0
+"""How long a silent watcher keeps the claims that it works on."""
+INBOXES = "farm:inboxes"
+"""Hash of all inboxes that were ever watched: id -> URL."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A claim for the books. paths: the names that are its own while it is open."""
+
+    token: str
+    record: str
+    stage: str
+    paths: tuple[str, ...]
+    open: bool
+    again: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class LookNote:
+    """What the last look at an inbox found, for those who only ask the books. at: Unix seconds.
+
+    waiting: files that are not taken yet, by why; unpaired: those of them that stayed alone for long.
+    """
+
+    at: float
+    files: int = 0
+    folders: int = 0
+    seconds: float = 0.0
+    waiting: dict[str, int] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+
+def claim(
+    books: Books, inbox: str, entries: Sequence[Entry], *, restoring: bool = False
+) -> list[tuple[Word, str | None]]:
+    """Claim each, or say why not; a released one's record comes along. restoring: the books do not know the inbox."""
+    found: list[tuple[Word, str | None]] = []
+    for first in range(0, len(entries), AT_ONCE):
+        rows = [asdict(entry) for entry in entries[first : first + AT_ONCE]]
+        found += [
+            (row[0], row[1] if len(row) > 1 else None) for row in books._run("inbox_claim", inbox=inbox, claims=rows, restoring=restoring)
+        ]
+    return found
+
+
+def due(books: Books, inbox: str) -> list[str]:
+    """Records of open claims whose time has come, each with a right to work on it for LEASE_SECONDS."""
+    return list(books._run("inbox_due", inbox=inbox, most=AT_ONCE, lease_ms=_ms(LEASE_SECONDS)))
+
+
+def later(books: Books, inbox: str, tokens: Sequence[str], *, seconds: float) -> None:
+    """Let open claims be due after a while; so a watcher keeps those it works on."""
+    for first in range(0, len(tokens), AT_ONCE):
+        books._run("inbox_later", inbox=inbox, tokens=list(tokens[first : first + AT_ONCE]), after_ms=_ms(seconds))
+
+
+def keep(books: Books, inbox: str, entry: Entry, *, seconds: float = 0.0) -> bool:
+    """Record where an open claim has got to, due again after `seconds`; False when it has ended meanwhile."""
+    arguments = {name: value for name, value in asdict(entry).items() if name != "again"}
+    return bool(books._run("inbox_keep", inbox=inbox, after_ms=_ms(seconds), **arguments)["kept"])
+
+
+def release(books: Books, inbox: str, token: str, record: str) -> bool:
+    """Let a failed claim be made again; False when it did not fail."""
+    return bool(books._run("inbox_release", inbox=inbox, token=token, record=record)["released"])
+
+
+def known_inboxes(books: Books) -> dict[str, str]:
+    """Every inbox that was ever watched: its URL by its id."""
+    with books.reaching():
+        return cast("dict[str, str]", books.client.hgetall(INBOXES))
+
+
+def note_inbox(books: Books, inbox: str, url: str) -> None:
+    """From now on the books know this inbox with all its claims."""
+    with books.reaching():
+        books.client.hset(INBOXES, inbox, url)
+
+
+def note_look(books: Books, inbox: str, note: LookNote) -> None:
+    with books.reaching():
+        books.client.set(f"farm:inbox:{inbox}:look", json.dumps(asdict(note), ensure_ascii=False))
+
+
+def last_look(books: Books, inbox: str) -> LookNote | None:
+    with books.reaching():
+        found = cast("str | None", books.client.get(f"farm:inbox:{inbox}:look"))
+    if found is None:
+        return None
+    data: dict[str, Any] = json.loads(found)
+    return LookNote(**{**data, "problems": tuple(data["problems"])})
+
+
+def claim_counts(books: Books, inbox: str) -> dict[str, int]:
+    """How many claims are at each stage."""
+    with books.reaching():
+        found = cast("dict[str, str]", books.client.hgetall(f"farm:inbox:{inbox}:counts"))
+    return {stage: int(count) for stage, count in found.items() if int(count)}
+
+
+def claim_records(books: Books, inbox: str) -> Iterator[str]:
+    """The record of every claim, in no order."""
+    with books.reaching():
+        for _token, record in books.client.hscan_iter(f"farm:inbox:{inbox}:claims", count=1000):
+            yield record
+
+
+def bumps(books: Books, inbox: str) -> int:
+    """How often somebody asked that the inbox be looked at; a watcher looks at once when it grows."""
+    with books.reaching():
+        return int(cast("str | None", books.client.get(f"farm:inbox:{inbox}:bumps")) or 0)
+
+
+def bump(books: Books, inbox: str) -> None:
+    """Ask every watcher of the inbox to look now."""
+    with books.reaching():
+        books.client.incr(f"farm:inbox:{inbox}:bumps")
+
+
+def backlog(books: Books) -> dict[str, int]:
+    """For each inbox, by URL, how many claims have not ended and how many files its last look left waiting."""
+    found = {}
+    for inbox, url in known_inboxes(books).items():
+        with books.reaching():
+            opened = books.client.zcard(f"farm:inbox:{inbox}:open")
+        look = last_look(books, inbox)
+        found[url] = opened + (sum(look.waiting.values()) if look else 0)
+    return found
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

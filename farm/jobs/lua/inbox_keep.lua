@@ -1,0 +1,18 @@
+-- Where an open claim has got to; with its end its names are free again.
+local inbox = 'farm:inbox:' .. arg.inbox
+if not redis.call('ZSCORE', inbox .. ':open', arg.token) then return answer({kept = false}) end
+local before = cjson.decode(redis.call('HGET', inbox .. ':claims', arg.token)).stage
+if before ~= arg.stage then
+  redis.call('HINCRBY', inbox .. ':counts', before, -1)
+  redis.call('HINCRBY', inbox .. ':counts', arg.stage, 1)
+end
+redis.call('HSET', inbox .. ':claims', arg.token, arg.record)
+if arg.open then
+  redis.call('ZADD', inbox .. ':open', now + arg.after_ms, arg.token)
+else
+  redis.call('ZREM', inbox .. ':open', arg.token)
+  for _, path in ipairs(arg.paths) do
+    if redis.call('HGET', inbox .. ':names', path) == arg.token then redis.call('HDEL', inbox .. ':names', path) end
+  end
+end
+return answer({kept = true})

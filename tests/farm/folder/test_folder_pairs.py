@@ -1,0 +1,195 @@
+"""Pairs in an inbox become jobs, once, and their files go where people look for them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from farm.folder.find import find
+from farm.folder.look import list_inbox
+from farm.jobs.inboxes import last_look
+from tests.conftest import wait_until
+
+if TYPE_CHECKING:
+    from conftest import Drop
+
+
+def notes(drop: Drop) -> dict[str, str]:
+    """Why each file is not taken by the second look, by path."""
+    watcher = drop.watcher()
+    watcher.look()
+    return {note.path: note.why for note in watcher.look().notes}
+
+
+def test_a_pair_goes_from_the_inbox_to_its_video_and_to_done(drop: Drop) -> None:
+    drop.pair("maths/algebra 03")
+    watcher = drop.watcher()
+    drop.take(watcher)
+    (job,) = drop.jobs()
+    assert (job.name, job.owner) == ("maths/algebra 03", "tests")
+    assert drop.lies() == ["processing/maths/algebra 03.png", "processing/maths/algebra 03.wav"]
+    drop.finish(job.id)
+    drop.work(watcher)
+    assert drop.lies() == ["done/maths/algebra 03.png", "done/maths/algebra 03.wav", "results/maths/algebra 03.mp4"]
+    assert drop.claim("maths/algebra 03.wav").result.endswith("-drop/results/maths/algebra 03.mp4")
+    assert drop.storage.get_bytes(f"{drop.base}results/maths/algebra 03.mp4") == b"lesson 1"
+
+
+def test_halves_find_each_other_in_any_letter_case_and_type_but_only_in_one_folder(drop: Drop) -> None:
+    drop.put("Lesson01.PNG", drop.portrait)
+    drop.put("lesson01.WaV", drop.speech)
+    drop.put("a/other.png", drop.portrait)
+    drop.put("b/other.wav", drop.speech)
+    drop.take()
+    assert [job.name for job in drop.jobs()] == ["lesson01"]
+    assert notes(drop) == {"a/other.png": "unpaired", "b/other.wav": "unpaired"}
+
+
+def test_nothing_is_taken_at_the_first_look_nor_while_it_changes_nor_too_young(drop: Drop) -> None:
+    drop.pair("one")
+    watcher = drop.watcher()
+    assert {note.why for note in watcher.look().notes} == {"settling"}
+    drop.put("one.wav", drop.speech + b"\0\0")
+    assert {note.why for note in watcher.look().notes} == {"settling"}
+    assert not watcher.look().notes
+    drop.settings = drop.settings.model_copy(update={"inbox_settle_seconds": 3600.0})
+    drop.pair("young")
+    assert set(notes(drop)) >= {"young.png", "young.wav"}
+
+
+def test_a_refused_pair_lies_in_failed_with_every_reason_and_is_not_tried_again(drop: Drop) -> None:
+    drop.put("broken.png", drop.portrait)
+    drop.put("broken.wav", b"no speech at all")
+    watcher = drop.watcher()
+    drop.take(watcher)
+    assert drop.lies() == ["failed/broken.png", "failed/broken.wav", "failed/broken.wav.error.json"]
+    error = drop.read_json("failed/broken.wav.error.json")
+    assert (error["stage"], error["code"]) == ("check", "input_refused")
+    assert "broken.wav" in error["reason"]
+    drop.put("broken.png", drop.portrait)
+    drop.put("broken.wav", b"no speech at all")
+    assert notes(drop) == {"broken.png": "taken before", "broken.wav": "taken before"}
+    drop.put("broken.wav", drop.speech)
+    drop.take()
+    assert [job.name for job in drop.jobs()] == ["broken"]
+
+
+def test_a_failed_job_says_why_beside_its_inputs(drop: Drop) -> None:
+    drop.pair("one")
+    watcher = drop.watcher()
+    drop.take(watcher)
+    drop.fail(drop.jobs()[0].id, "the GPU melted")
+    drop.work(watcher)
+    assert drop.lies() == ["failed/one.png", "failed/one.wav", "failed/one.wav.error.json"]
+    error = drop.read_json("failed/one.wav.error.json")
+    assert (error["stage"], error["reason"], error["job"]) == ("render", "the GPU melted", drop.jobs()[0].id)
+
+
+def test_an_upload_of_a_name_that_is_being_rendered_waits_for_its_end(drop: Drop) -> None:
+    drop.pair("one")
+    watcher = drop.watcher()
+    drop.take(watcher)
+    drop.put("one.png", drop.portrait)
+    drop.put("one.wav", drop.speech + b"\0\0")
+    drop.take(watcher)
+    assert notes(drop) == {"one.png": "in hand", "one.wav": "in hand"}
+    drop.finish(drop.jobs()[0].id)
+    drop.work(watcher)
+    drop.take(watcher)
+    assert len(drop.jobs()) == 2
+
+
+def test_defaults_of_folders_above_hold_and_the_nearest_has_the_last_word(drop: Drop) -> None:
+    drop.put("_people/anna.png", drop.portrait)
+    drop.put(
+        "_defaults.yaml",
+        b"defaults: {presenter: anna, owner: school, priority: 7}\n"
+        b"presenters: {anna: {portrait: _people/anna.png, seed: 7}}",
+    )
+    drop.put("maths/_defaults.yaml", b"defaults: {owner: maths}")
+    drop.put("maths/one.wav", drop.speech)
+    drop.put("two.wav", drop.speech)
+    drop.take()
+    found = {job.name: (job.owner, job.priority) for job in drop.jobs()}
+    assert found == {"maths/one": ("maths", 7), "two": ("school", 7)}
+    assert "inbox/_people/anna.png" in drop.lies()
+    job = next(job for job in drop.jobs() if job.name == "two")
+    assert drop.farm.storage.get_json(f"jobs/{job.id}/job.json")["spec"]["seed"] == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"defaults: {presenter: nobody}", "nobody"),
+        (b"defaults: {stepz: 3}", "steps"),
+        (b"defaults: {portrait: ../../elsewhere.png}", "wanted a file in the inbox"),
+        (b"a: &a [*a]", "anchor"),
+        (b"\xff\xfe\xfd", "_defaults.yaml"),
+    ],
+    ids=["no such presenter", "unknown column", "outside", "bomb", "no text"],
+)
+def test_wrong_defaults_stop_their_folder_and_say_why(drop: Drop, text: bytes, words: str) -> None:
+    drop.put("maths/_defaults.yaml", text)
+    drop.pair("maths/one")
+    drop.pair("two")
+    watcher = drop.watcher()
+    watcher.look()
+    found = watcher.look()
+    stopped = [note for note in found.notes if note.why == "stopped"]
+    assert {note.path for note in stopped} == {"maths/one.png", "maths/one.wav"}
+    assert words in stopped[0].words
+    drop.work(watcher)
+    assert [job.name for job in drop.jobs()] == ["two"]
+
+
+def test_hold_stops_a_folder_and_all_below_until_it_is_gone(drop: Drop) -> None:
+    drop.put("maths/.hold", b"")
+    drop.pair("maths/2026/one")
+    assert set(notes(drop).values()) == {"held"}
+    drop.storage.delete(f"{drop.inbox.prefix}maths/.hold")
+    drop.take()
+    assert len(drop.jobs()) == 1
+
+
+def test_hidden_empty_and_unfinished_files_are_left_alone(drop: Drop) -> None:
+    drop.put(".one.wav", drop.speech)
+    drop.put("one.wav.part", drop.speech)
+    drop.put("one.TMP", drop.speech)
+    drop.put("one.wav", b"")
+    drop.put(".git/one.png", drop.portrait)
+    assert set(notes(drop).values()) == {"left alone"}
+    assert len(notes(drop)) == 5
+
+
+def test_more_than_one_file_of_a_kind_and_name_is_nobodys_pair(drop: Drop) -> None:
+    drop.pair("one")
+    drop.put("One.mp3", drop.speech)
+    assert notes(drop) == dict.fromkeys(("one.png", "one.wav", "One.mp3"), "unpaired")
+
+
+def test_what_stays_alone_for_long_is_a_problem_of_the_last_look(drop: Drop) -> None:
+    drop.settings = drop.settings.model_copy(update={"inbox_unpaired_seconds": 0.5})
+    drop.put("alone.wav", drop.speech)
+    watcher = drop.watcher()
+
+    def told() -> tuple[str, ...]:
+        watcher.look()
+        look = last_look(drop.farm.books, drop.inbox.id)
+        return look.problems if look else ()
+
+    found = wait_until(told, what="the file is a problem")
+    assert found == ("alone.wav: there is no portrait of this name, and no presenter in _defaults.yaml",)
+
+
+def test_a_listing_has_every_file_by_folder(drop: Drop) -> None:
+    for path in ("one.wav", "a/two.wav", "a/b/three.wav", "c/four.wav"):
+        drop.put(path)
+    listing = list_inbox(drop.storage, drop.inbox)
+    assert {folder: list(files) for folder, files in listing.folders.items()} == {
+        "": ["one.wav"],
+        "a/": ["two.wav"],
+        "a/b/": ["three.wav"],
+        "c/": ["four.wav"],
+    }
+    assert len(find(listing, drop.watcher().eyes()).notes) == 4
