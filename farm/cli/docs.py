@@ -21,9 +21,10 @@ GROUPS = {
     "s3_endpoint": "Storage",
     "slots": "Workers of this machine",
     "lease_seconds": "Jobs",
+    "inboxes": "Drop folder",
     "owner": "People and logs",
-    "webhook_secret": "Webhooks",
     "metrics_host": "Metrics",
+    "webhook_secret": "Webhooks",
     "flower_port": "Flower",
 }
 """First setting of a group -> the group's heading."""
