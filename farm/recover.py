@@ -63,14 +63,17 @@ class Recovered:
         return replace(self, back=back, chunks=self.chunks + standing.chunks_done)
 
 
-def recover(books: Books, storage: Storage, *, who: str, on_step: Callable[[Recovered], None]) -> Recovered:
-    """Enter every job of the storage that the books do not know. on_step: called after each job.
+def recover(
+    books: Books, storage: Storage, *, who: str, on_step: Callable[[Recovered], None], prefix: str = keys.JOBS
+) -> Recovered:
+    """Enter every job of the storage that the books do not know. on_step: called after each job. prefix: of the keys
+    that are looked at.
 
     A job whose objects cannot be read is named in `problems` and the others go on. Raises UnreachableError when Redis
     or storage does not answer; what came back by then stays.
     """
     so_far = Recovered()
-    for kept in _kept_jobs(storage):
+    for kept in _kept_jobs(storage, prefix):
         so_far = _recover_job(books, storage, kept, who, so_far)
         on_step(so_far)
     return so_far
@@ -136,9 +139,9 @@ def _number(attempt: str) -> int:
     return int(attempt.split("-")[0])
 
 
-def _kept_jobs(storage: Storage) -> Iterator[Kept]:
+def _kept_jobs(storage: Storage, prefix: str) -> Iterator[Kept]:
     """Every job with a job.json, by id; keys are listed in order, so a job's stand together."""
-    named = ((keys.job_object(item.key), item) for item in storage.list(keys.JOBS))
+    named = ((keys.job_object(item.key), item) for item in storage.list(prefix))
     objects = ((found, item) for found, item in named if found is not None)
     for job, group in groupby(objects, key=lambda pair: pair[0].job):
         kept = Kept(job)

@@ -94,5 +94,10 @@ def content_token(owner: str, spec: RenderSpec, output: OutputSpec, **content: s
     return _digest("content", owner, spec.to_dict(), output.to_dict(), content)
 
 
+def row_token(batch: str, token: str) -> str:
+    """What a batch's row is known by there: the same lesson in another batch is another job."""
+    return _digest("row", batch, token)
+
+
 def _digest(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

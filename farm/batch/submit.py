@@ -1,0 +1,258 @@
+"""A checked batch into the books: each row once, however often and however rudely the submit was interrupted.
+
+Storage learns which job each row becomes before there is any of them, so a submit that is run again finds its way:
+what the books have is there, what storage alone has is recovered, the rest is entered under the id it was given.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from farm import submission
+from farm.batch import decided, kept
+from farm.batch.check import AT_ONCE, CheckedRow, Right, local_file
+from farm.batch.kept import Asked, Place
+from farm.errors import InputRefusedError, NotAllowedError, NotFoundError, StorageError
+from farm.jobs.batches import batch_jobs, batch_named, batch_row
+from farm.jobs.hooks import batch_is_entered
+from farm.jobs.request import InBatch, row_token
+from farm.recover import recover
+from farm.storage import keys
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from farm.jobs.request import JobRequest
+    from farm.service import Farm
+
+ENTER_AT_ONCE = 8
+"""Jobs on their way to storage and books together."""
+Wanted = dict[str, tuple[int, Right]]
+"""Rows that are right, by token, each with its line in the manifest."""
+OnStep = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What is asked of a batch as a whole. max_failures: as a number or "5%", None for any number or what was said
+    before. limit: most slots at once, None for what was said before. webhook: a URL that is told how it ends. held:
+    nothing begins until it is released.
+    """
+
+    name: str
+    owner: str
+    manifest: str
+    max_failures: str | None = None
+    limit: int | None = None
+    webhook: str = ""
+    held: bool = False
+
+    def __post_init__(self) -> None:
+        problems = submission.label_problems(name=self.name, owner=self.owner)
+        most = self.max_failures
+        if most and not re.fullmatch(r"[0-9]{1,9}|([0-9]{1,2}(\.[0-9]{1,3})?|100)%", most):
+            problems.append(f"max_failures is {most[:40]!r}, wanted a number of jobs, or a share of them such as 5%")
+        if self.limit is not None and self.limit < 1:
+            problems.append(f"limit is {self.limit}, wanted 1 or more slots")
+        if problems:
+            raise InputRefusedError(problems)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submitted:
+    """What a submit did. created: jobs that are new; known: rows that were jobs of the batch already. twins: rows that
+    are the same as an earlier one, by number. refused: rows that were wrong. gone: jobs of the batch that the manifest
+    no longer names. pilot: the batch that has the clips, if there is one.
+    """
+
+    id: str
+    name: str
+    created: int
+    known: int
+    gone: int
+    twins: tuple[tuple[int, int], ...]
+    refused: tuple[CheckedRow, ...]
+    pilot: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            **asdict(replace(self, refused=())),
+            "twins": [{"row": row, "same_as": first} for row, first in self.twins],
+            "refused": [row.to_dict() for row in self.refused],
+        }
+
+
+def submit_rows(farm: Farm, rows: Sequence[CheckedRow], terms: Terms, on_step: OnStep) -> Submitted:
+    """Make jobs of the rows that are right. Raises NotAllowedError for a batch that was cancelled."""
+    asked = _begun(farm, terms)
+    wanted, twins = _by_token(farm, asked.id, rows)
+    before = kept.places_of(farm.storage, asked.id)
+    there = _there(farm, asked.id, before)
+    places = _placed(farm, asked, wanted, before)
+    refused = tuple(row for row in rows if row.right is None)
+    kept.keep_refused(farm.storage, asked.id, [_refused(row) for row in refused])
+    pending = {token: right for token, (_, right) in wanted.items() if places[token].job not in there}
+    _store(farm, pending.values(), on_step)
+    entering = [(right, token, places[token]) for token, right in pending.items()]
+    batch_is_entered(farm.books, asked.id, over=False, webhook=asked.webhook)
+    created = _enter(farm, entering, asked.id, terms.held, on_step)
+    batch_is_entered(farm.books, asked.id, over=True, new=created > 0)
+    return Submitted(
+        id=asked.id,
+        name=asked.name,
+        created=created,
+        known=len(wanted) - created,
+        gone=len(set(before) - set(wanted)),
+        twins=tuple(twins),
+        refused=refused,
+    )
+
+
+def _begun(farm: Farm, terms: Terms) -> Asked:
+    """The batch of that name, begun if there is none, in storage and in the books."""
+    known = batch_named(farm.books, terms.owner, terms.name)
+    before = kept.asked_of(farm.storage, known) if known else kept.asked_before(farm.storage, terms.owner, terms.name)
+    if before is None:
+        asked = Asked(
+            id=submission.new_id(),
+            name=terms.name,
+            owner=terms.owner,
+            submitted=time.time(),
+            manifest=terms.manifest,
+            max_failures=terms.max_failures or "",
+            limit=terms.limit,
+            webhook=terms.webhook,
+        )
+    else:
+        _reopened(farm, before)
+        asked = replace(
+            before,
+            manifest=terms.manifest,
+            max_failures=before.max_failures if terms.max_failures is None else terms.max_failures,
+            limit=terms.limit or batch_row(farm.books, before.id).limit,
+            webhook=terms.webhook or before.webhook,
+        )
+    kept.keep(farm.storage, asked)
+    found = asked.enter(farm.books)
+    if found != asked.id:
+        kept.give_way(farm.storage, asked, to=found)
+        asked = replace(asked, id=found)
+    return asked
+
+
+def _reopened(farm: Farm, asked: Asked) -> None:
+    """The books know the batch and what was decided about it, also where they were emptied since."""
+    if batch_named(farm.books, asked.owner, asked.name) is None:
+        asked.enter(farm.books)
+        decided.restore_decisions(farm.books, farm.storage, asked.id)
+    if batch_row(farm.books, asked.id).state == "cancelled":
+        raise NotAllowedError(f"batch {asked.id} ({asked.name}) was cancelled, give the new one another --name")
+
+
+def _by_token(farm: Farm, batch: str, rows: Iterable[CheckedRow]) -> tuple[Wanted, list[tuple[int, int]]]:
+    """Rows by what they are known by in the batch; and those that are the same as an earlier one."""
+    wanted: Wanted = {}
+    twins = []
+    for row in rows:
+        if row.right is None:
+            continue
+        number, right = row.row.number, row.right
+        first, known = wanted.setdefault(row_token(batch, _request(farm, right, "").token), (number, right))
+        if known is not right:
+            twins.append((number, first))
+    return wanted, twins
+
+
+def _placed(farm: Farm, asked: Asked, wanted: Wanted, before: dict[str, Place]) -> dict[str, Place]:
+    """Every row's job, those that are new with an id of their own, which storage knows from now on."""
+    new = [token for token in wanted if token not in before]
+    submit = submission.new_id()
+    ids: set[str] = set()
+    while len(ids) < len(new):
+        ids.add(submission.new_id(like=submit))
+    fresh = {token: Place(id_, wanted[token][0]) for token, id_ in zip(new, sorted(ids), strict=True)}
+    if fresh:
+        kept.keep_places(farm.storage, asked.id, submit, fresh)
+    rows = len(before) + len(fresh)
+    if rows != asked.rows:
+        asked = replace(asked, rows=rows)
+        kept.keep(farm.storage, asked)
+        asked.enter(farm.books)
+    return {**before, **fresh}
+
+
+def _there(farm: Farm, batch: str, before: dict[str, Place]) -> set[str]:
+    """Jobs of the batch that the books have, after those came back that storage alone has: it may have been emptied."""
+    there = set(batch_jobs(farm.books, batch))
+    lost = {keys.jobs_since(place.job) for place in before.values() if place.job not in there}
+    for prefix in sorted(lost):
+        found = recover(farm.books, farm.storage, who=farm.settings.owner, on_step=lambda _: None, prefix=prefix)
+        if found.problems:
+            raise StorageError("\n".join(f"job {job} cannot come back: {why}" for job, why in found.problems.items()))
+    if lost:
+        decided.restore_releases(farm.books, farm.storage)
+        there = set(batch_jobs(farm.books, batch))
+    return there
+
+
+def _store(farm: Farm, rows: Iterable[Right], on_step: OnStep) -> None:
+    """Put every file of the rows into storage that is not there yet, each once."""
+    wanted: dict[str, str] = {}
+    for right in rows:
+        lesson, stored = right.lesson, right.stored
+        wanted |= {stored.portrait: str(lesson.portrait), stored.speech: str(lesson.speech)}
+        if lesson.subtitles is not None:
+            wanted[stored.subtitles] = str(lesson.subtitles)
+    _all(AT_ONCE, [partial(_store_file, farm, sha256, where) for sha256, where in wanted.items()], "storing", on_step)
+
+
+def _store_file(farm: Farm, sha256: str, where: str) -> None:
+    try:
+        farm.storage.size(keys.asset(sha256))
+    except NotFoundError:
+        with local_file(where, farm.storage) as file:
+            if farm.storage.put_asset(file) != sha256:
+                raise InputRefusedError([f"{where} was changed while it was submitted, run it again"]) from None
+
+
+def _enter(farm: Farm, rows: list[tuple[Right, str, Place]], batch: str, held: bool, on_step: OnStep) -> int:
+    """Write job.json and enter, row by row; answers how many are new. The sweeper rings for their plans."""
+
+    def one(right: Right, token: str, place: Place) -> bool:
+        request = replace(_request(farm, right, place.job, InBatch(batch, place.row, held)), token=token)
+        farm.storage.put_json(keys.job_json(request.id), request.to_dict())
+        known, _ = farm.books.enter(request.id, request.token, request.book_fields())
+        if known != request.id:  # the same manifest is being submitted twice at this moment
+            farm.storage.delete(keys.job_json(request.id))
+        return known == request.id
+
+    return sum(_all(ENTER_AT_ONCE, [partial(one, *row) for row in rows], "submitting", on_step))
+
+
+def _request(farm: Farm, right: Right, id: str, batch: InBatch | None = None) -> JobRequest:
+    return submission.request_for(right.lesson, right.checked, right.stored, farm.settings, id=id, batch=batch)
+
+
+def _all(at_once: int, calls: Sequence[Callable[[], Any]], what: str, on_step: OnStep) -> list[Any]:
+    """What all calls answer, made in threads; the first error ends it, as Ctrl-C does, once what is in hand is done."""
+    pool = ThreadPoolExecutor(at_once, thread_name_prefix=what)
+    answers: list[Any] = []
+    on_step(what, 0, len(calls))
+    try:
+        for done in as_completed([pool.submit(call) for call in calls]):
+            answers.append(done.result())
+            on_step(what, len(answers), len(calls))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return answers
+
+
+def _refused(row: CheckedRow) -> dict[str, Any]:
+    return {"row": row.row.number, "name": row.row.name, "problems": list(row.problems)}
