@@ -7,13 +7,21 @@ import logging
 import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from tenacity import Retrying, before_sleep_log, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from engine.errors import EngineError, InputError, UnknownRendererError
-from farm.errors import BooksError, CorruptObjectError, FarmError, StorageError, UnreachableError
+from farm.errors import (
+    BooksError,
+    CorruptObjectError,
+    FarmError,
+    StorageError,
+    StorageUnreachableError,
+    UnreachableError,
+)
 from farm.jobs.store import AttemptFailure, Books, Lease, Refused
+from farm.logs import InHand, take_in_hand
 from workers.attempt_log import kept_log
 from workers.lease import Heartbeat, StoppedError
 from workers.scratch import scratch_folder
@@ -21,7 +29,6 @@ from workers.scratch import scratch_folder
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-from farm.logs import InHand, take_in_hand
 
     from farm.storage.s3 import Storage
 
@@ -62,6 +69,7 @@ def claim(books: Books, job: str, unit: str, *, slot: str, lease_seconds: float)
     if isinstance(answer, Refused):
         log.info("dropped the message for %s/%s: %s", job, unit, answer.reason)
         return None
+    take_in_hand(InHand(job, unit, answer.attempt))
     return answer
 
 
@@ -69,7 +77,6 @@ def claim(books: Books, job: str, unit: str, *, slot: str, lease_seconds: float)
 def attempt_at(lease: Lease, books: Books, storage: Storage, *, lease_seconds: float) -> Iterator[Attempt]:
     """Run the body as one attempt; whatever it raises is recorded as the end of the attempt, with its reason.
 
-    take_in_hand(InHand(job, unit, answer.attempt))
     Errors that are nobody's bug end here; a bug is recorded and raised on, so that it is seen as a failed task.
     """
     try:
@@ -86,7 +93,7 @@ def attempt_at(lease: Lease, books: Books, storage: Storage, *, lease_seconds: f
         _end(books, lease, failure_of(error))
     except Exception as error:
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:
-            _end(books, lease, outage("disk", str(error)))
+            _end(books, lease, outage("disk", str(error), cause="disk"))
             return
         _end(books, lease, AttemptFailure(code="crash", message=f"{type(error).__name__}: {error}"))
         raise
@@ -114,17 +121,26 @@ def stopped(verdict: str) -> AttemptFailure:
 
 
 def outage(
-    code: str, message: str, *, outcome: str = "outage", delay_seconds: float = OUTAGE_DELAY_SECONDS
+    code: str,
+    message: str,
+    *,
+    outcome: str = "outage",
+    delay_seconds: float = OUTAGE_DELAY_SECONDS,
+    cause: Literal["", "storage", "disk"] = "",
 ) -> AttemptFailure:
     """The end of an attempt whose surroundings failed: tried again later, and ever less often."""
-    return AttemptFailure(code=code, message=message, outcome=outcome, burn=False, delay_seconds=delay_seconds)
+    return AttemptFailure(
+        code=code, message=message, outcome=outcome, burn=False, delay_seconds=delay_seconds, cause=cause
+    )
 
 
 def failure_of(error: EngineError | FarmError) -> AttemptFailure:
     """What an expected error means for the attempts to come; decided by its class."""
     if isinstance(error, CorruptObjectError):
         return AttemptFailure(code=error.code, message=str(error))
-    if isinstance(error, UnreachableError | StorageError | BooksError):
+    if isinstance(error, StorageUnreachableError | StorageError):
+        return outage(error.code, str(error), cause="storage")
+    if isinstance(error, UnreachableError | BooksError):
         return outage(error.code, str(error))
     if isinstance(error, UnknownRendererError):
         return outage(error.code, str(error), outcome="waits", delay_seconds=UNKNOWN_DELAY_SECONDS)

@@ -33,6 +33,11 @@ def machine() -> str:
     return re.sub(r"[^A-Za-z0-9-]+", "-", socket.gethostname()).strip("-") or "machine"
 
 
+def cpu_worker_name(pid: int) -> str:
+    """What the books call a process that plans and stitches on this machine."""
+    return f"{machine()}-worker-{pid}"
+
+
 def slots_of(settings: Settings) -> list[Slot]:
     """A slot for each GPU named in the settings, or as many CPU slots as they say."""
     if settings.gpus:

@@ -12,17 +12,19 @@ from celery.signals import task_postrun, worker_process_init
 
 from farm.jobs.model import PLAN, STITCH
 from farm.logs import InHand, take_in_hand
-from farm.messages import PLAN_JOB, RENDER_CHUNK, STITCH_JOB
+from farm.messages import PLAN_JOB, PROBE_SLOT, RENDER_CHUNK, STITCH_JOB
 from farm.settings import Settings
 from farm.watch.latency import time_books, time_storage
 from workers.app import app
 from workers.metrics import count_as
 from workers.planning import plan
+from workers.probe import probe
 from workers.process import SlotWorker, Worker, is_slot, start_cpu_worker, start_slot_worker
 from workers.rendering import render
 from workers.scratch import clear_leftovers
 from workers.slots import SLOT_VARIABLE
 from workers.stitching import stitch
+from workers.termination import SeenRequest
 
 log = logging.getLogger(__name__)
 
@@ -55,14 +57,14 @@ def _put_down(**_: Any) -> None:
     take_in_hand(InHand())
 
 
-@app.task(name=PLAN_JOB)
+@app.task(name=PLAN_JOB, Request=SeenRequest)
 def plan_job(job: str, **_: Any) -> None:
     """Decode the speech, cut the job into chunks and write plan.json."""
     take_in_hand(InHand(job, PLAN))
     plan(_this[0], job)
 
 
-@app.task(name=RENDER_CHUNK)
+@app.task(name=RENDER_CHUNK, Request=SeenRequest)
 def render_chunk(job: str, chunk: int, **_: Any) -> None:
     """Render one chunk and publish its segment."""
     take_in_hand(InHand(job, str(chunk)))
@@ -72,8 +74,17 @@ def render_chunk(job: str, chunk: int, **_: Any) -> None:
     render(worker, job, chunk)
 
 
-@app.task(name=STITCH_JOB)
+@app.task(name=STITCH_JOB, Request=SeenRequest)
 def stitch_job(job: str, **_: Any) -> None:
     """Join the segments, check the result and publish it."""
     take_in_hand(InHand(job, STITCH))
     stitch(_this[0], job)
+
+
+@app.task(name=PROBE_SLOT)
+def probe_slot(**_: Any) -> None:
+    """Show whether this slot is well."""
+    worker = _this[0]
+    if not isinstance(worker, SlotWorker):
+        raise TypeError(f"{worker.name} is a cpu worker and cannot be probed")
+    probe(worker)

@@ -14,8 +14,11 @@ from farm.jobs.store import Books
 from farm.logs import log_to_stderr
 from farm.messages import Bell
 from farm.settings import Settings
+from farm.storage.s3 import Storage
+from farm.watch.courier import Courier
 from farm.watch.latency import time_books
 from farm.watch.metrics import registry_of
+from farm.watch.nurse import QUICK, Nurse
 from farm.watch.serving import SWEEPER, serving
 
 log = logging.getLogger(__name__)
@@ -54,11 +57,16 @@ def run(settings: Settings, over: threading.Event) -> None:
     """Sweep until `over` is set."""
     books = Books.connect(settings)
     time_books(books)
-    sweeper = Sweeper(books, Bell(settings), settings)
+    bell = Bell(settings)
+    sweeper = Sweeper(books, bell, settings)
+    nurse = Nurse(books, bell, Storage.from_settings(settings, QUICK))
+    courier = Courier(books, Storage.from_settings(settings), settings)
+    threading.Thread(target=courier.run, args=(over,), name="courier", daemon=True).start()
     with serving(registry_of(books), settings, SWEEPER):
         while not over.wait(settings.sweep_seconds):
             try:
                 sweeper.look()
+                nurse.look()
             except FarmError as error:
                 log.warning("no look: %s", error)
 

@@ -1,0 +1,1 @@
+"""A known-good render: a small portrait and a second of speech, and what its frames should look like."""

@@ -1,0 +1,47 @@
+"""A task that is terminated from outside, by Flower's button or a revoke: its process is killed without a word.
+
+Its parent sees it happen and tells the books at once; nobody waits for the lease to run out.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any
+
+from celery.worker.request import Request
+
+from farm.errors import FarmError
+from farm.jobs.health import terminated
+from farm.jobs.model import PLAN, STITCH
+from farm.jobs.store import Books
+from farm.messages import PLAN_JOB, STITCH_JOB
+from farm.settings import Settings
+from workers.slots import SLOT_VARIABLE, cpu_worker_name
+
+log = logging.getLogger(__name__)
+
+UNITS = {PLAN_JOB: PLAN, STITCH_JOB: STITCH}
+
+
+class SeenRequest(Request):  # type: ignore[misc]  # Celery carries no types
+    """A task in hand whose end by force the books hear of. Celery makes one in the parent of the process at work."""
+
+    def terminate(self, pool: Any, signal: Any = None) -> None:
+        """Kill the process at work; before it has begun Celery only notes that, and calls again."""
+        super().terminate(pool, signal)
+        if self.time_start and "job" in self.kwargs:
+            slot = os.environ.get(SLOT_VARIABLE) or cpu_worker_name(self.worker_pid)
+            tell(self.kwargs["job"], UNITS.get(self.task.name, str(self.kwargs.get("chunk"))), slot)
+
+
+def tell(job: str, unit: str, slot: str) -> None:
+    """Tell the books; without them the next process on the slot does, or the lease runs out."""
+    books = Books.connect(Settings.load())
+    try:
+        if terminated(books, job, unit, slot=slot):
+            log.warning("%s of %s was terminated by hand on %s", unit, job, slot)
+    except FarmError as error:
+        log.warning("the books were not told that %s of %s was terminated: %s", unit, job, error)
+    finally:
+        books.close()
