@@ -1,4 +1,4 @@
-"""From storage back to the books: every job that they have lost, as it stood, and no finished chunk rendered again.
+"""From storage back to the books: all jobs and batches that they lost, as they stood; no finished chunk is made again.
 
 Segments and results count by their commit, the object written last. Storage is listed once, as a stream, so the number
 of jobs does not matter; what the books know is left alone, so it may run at any time, twice, and beside workers.
@@ -15,6 +15,8 @@ from engine.errors import EngineError
 from engine.plan import Plan
 from engine.spec import Redraw
 from farm import decisions
+from farm.batch.decided import restore_decisions, restore_releases
+from farm.batch.kept import restore_batches
 from farm.decisions import Decision
 from farm.errors import NotFoundError, StorageError
 from farm.jobs.model import PLAN, STITCH, JobState
@@ -73,9 +75,14 @@ def recover(
     or storage does not answer; what came back by then stays.
     """
     so_far = Recovered()
+    if prefix == keys.JOBS:
+        for batch in restore_batches(books, storage):  # before their jobs: those of a paused one must not begin
+            restore_decisions(books, storage, batch)
     for kept in _kept_jobs(storage, prefix):
         so_far = _recover_job(books, storage, kept, who, so_far)
         on_step(so_far)
+    if prefix == keys.JOBS:
+        restore_releases(books, storage)
     return so_far
 
 

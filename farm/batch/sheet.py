@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import unicodedata
 from dataclasses import dataclass
 from html import escape
 from string import Template
@@ -96,7 +97,9 @@ def _font(height: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
 
 
 def _fitted(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> str:
-    """As much of a text as one line holds."""
+    """As much of a text as one line holds, in the letters of the font that comes with Pillow; the page has all."""
+    decomposed = unicodedata.normalize("NFKD", text)
+    text = "".join(one for one in decomposed if not unicodedata.combining(one)).encode("ascii", "replace").decode()
     if font.getlength(text) <= _WIDTH - 2 * _GAP:
         return text
     while font.getlength(text + "...") > _WIDTH - 2 * _GAP:
@@ -112,7 +115,7 @@ PAGE = Template("""<!doctype html>
 <title>$title</title>
 <style>
 body { margin: 2rem; background: #181818; color: #ebebeb; font: 16px/1.4 system-ui, sans-serif }
-main { display: grid; grid-template-columns: repeat(auto-fill, minmax(18rem, 1fr)); gap: 1.5rem }
+main { margin-top: 1.5rem; display: grid; grid-template-columns: repeat(auto-fill, minmax(18rem, 1fr)); gap: 1.5rem }
 figure { margin: 0 }
 video { width: 100%; background: #000; border-radius: 6px }
 h1 { font-size: 1.4rem } h2 { font-size: 1rem; margin: .4rem 0 0; overflow-wrap: anywhere }

@@ -35,6 +35,18 @@ def complete_job(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     return [(view.id, f"{view.name}, {view.state}") for view in views if view.id.startswith(incomplete)]
 
 
+def complete_batch(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Ids of the newest batches in the books, with name and state."""
+    from farm import Farm
+
+    try:
+        with Farm.from_settings(dir=nearest_dir(ctx, ctx.params.get("folder"))) as farm:
+            rows = farm.batches(limit=100)
+    except FarmError:  # as above: the command itself will print it
+        return []
+    return [(row.id, f"{row.name}, {row.state}") for row in rows if row.id.startswith(incomplete)]
+
+
 def complete_renderer(ctx: typer.Context, incomplete: str) -> list[str]:
     """Renderers that the farm's slots have declared; without an answer, those of the settings."""
     from farm import Farm

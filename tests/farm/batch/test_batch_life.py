@@ -1,0 +1,214 @@
+"""A batch after its submit, on real books and storage: what is shown of it, and what people decide about it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from farm.batch import kept
+from farm.batch.batch import Batch
+from farm.batch.kept import Asked
+from farm.batch.report import write_csv
+from farm.errors import InputRefusedError, NotAllowedError, NotFoundError
+from farm.jobs.model import JobState
+from farm.jobs.store import AttemptFailure
+from farm.storage import keys
+
+if TYPE_CHECKING:
+    from farm import Job
+    from tests.farm.hands import Hand
+
+BATCH = "20260101-000000-batch0"
+NOTHING_MOVES = AttemptFailure(code="still_mouth", message="the mouth never moves", permanent=True)
+
+
+def batch_of(hand: Hand, count: int, *, held: bool = False, max_failures: str = "") -> tuple[Batch, list[Job]]:
+    """A batch whose lessons stand in lines 2, 3 ... of its manifest."""
+    asked = Asked(id=BATCH, name="algebra", owner="ada", submitted=1.0, manifest="algebra.csv", rows=count)
+    asked = Asked(**{**asked.__dict__, "max_failures": max_failures})
+    kept.keep(hand.storage, asked)
+    asked.enter(hand.books)
+    jobs = [
+        hand.job(batch=BATCH, row=row, held=held, name=f"Algebra {row:02}", token=f"row {row}")
+        for row in range(2, count + 2)
+    ]
+    return hand.farm.batch(BATCH), jobs
+
+
+def fail(hand: Hand, job: Job) -> None:
+    hand.books.fail(hand.claim(job, "plan"), NOTHING_MOVES)
+
+
+def test_a_batch_shows_its_totals_and_the_rows_that_need_somebody(hand: Hand) -> None:
+    batch, jobs = batch_of(hand, 5)
+    fail(hand, jobs[3])
+    view = batch.view()
+    assert (view.total, view.counts[JobState.FAILED], view.counts[JobState.PLANNING]) == (5, 1, 4)
+    assert (view.percent, view.ended) == (20.0, False)
+    assert [(row.row, row.name, row.reason) for row in view.rows] == [(5, "Algebra 05", "the mouth never moves")]
+    assert json.loads(json.dumps(view.to_dict()))["name"] == "algebra"
+
+
+def test_only_as_many_wrong_rows_are_named_as_are_asked_for(hand: Hand) -> None:
+    batch, jobs = batch_of(hand, 4)
+    for job in jobs[1:]:
+        fail(hand, job)
+    assert [row.row for row in batch.view(most=2).rows] == [3, 4]
+
+
+def test_rows_are_named_by_their_lines_in_the_manifest(hand: Hand) -> None:
+    batch, jobs = batch_of(hand, 5)
+    assert [(row.row, row.job) for row in batch.rows(3, 4)] == [(3, jobs[1].id), (4, jobs[2].id)]
+
+
+def test_a_batch_nobody_knows_is_not_found(hand: Hand) -> None:
+    with pytest.raises(NotFoundError, match="batch '20260101-000000-nobody' is not in the books"):
+        hand.farm.batch("20260101-000000-nobody")
+
+
+def test_a_paused_batch_says_who_paused_it_and_how_it_goes_on(hand: Hand) -> None:
+    batch, _ = batch_of(hand, 2)
+    batch.pause()
+    assert batch.view().state == "paused"
+    assert batch.view().waits_for == f"paused by tests: nothing more begins until `farm batch resume {BATCH}`"
+    batch.resume()
+    assert (batch.view().state, batch.view().waits_for) == ("open", "")
+    with pytest.raises(NotAllowedError, match="not paused and not stopped"):
+        batch.resume()
+
+
+def test_a_batch_that_failed_too_often_says_so_and_can_be_resumed(hand: Hand) -> None:
+    batch, jobs = batch_of(hand, 4, max_failures="1")
+    fail(hand, jobs[0])
+    assert batch.view().state == "open"
+    fail(hand, jobs[1])
+    view = batch.view()
+    assert view.state == "stopped"
+    assert view.waits_for.startswith("2 of 4 jobs failed, 1 may fail: nothing more begins until `farm batch resume")
+    batch.resume()
+    assert batch.view().state == "open"
+
+
+def test_cancelling_ends_every_row_that_has_not_ended(hand: Hand) -> None:
+    batch, jobs = batch_of(hand, 4)
+    fail(hand, jobs[0])
+    assert batch.cancel().changed == 3
+    view = batch.view()
+    assert (view.state, view.ended, view.counts[JobState.CANCELLED]) == ("cancelled", True, 3)
+
+
+def test_retry_takes_up_failed_rows_alone_unless_cancelled_ones_are_meant(hand: Hand) -> None:
+    batch, jobs = batch_of(hand, 3)
+    fail(hand, jobs[0])
+    jobs[1].cancel()
+    assert batch.retry().changed == 1
+    assert [job.view().state for job in jobs] == ["planning", "cancelled", "planning"]
+    batch.cancel()
+    with pytest.raises(NotAllowedError, match="cancelled by tests"):
+        batch.retry()
+    assert batch.retry(cancelled=True).changed == 3
+    assert batch.view().state == "open"
+    assert [job.view().state for job in jobs] == ["planning"] * 3
+
+
+def test_a_row_that_was_submitted_again_is_named_when_it_is_not_retried(hand: Hand) -> None:
+    batch, jobs = batch_of(hand, 2)
+    fail(hand, jobs[0])
+    again = hand.job(token="row 2")
+    moved = batch.retry()
+    assert moved.changed == 0
+    assert again.id in moved.refused[jobs[0].id]
+
+
+def test_priority_goes_to_all_rows_that_have_not_ended(hand: Hand) -> None:
+    batch, jobs = batch_of(hand, 3)
+    fail(hand, jobs[0])
+    assert batch.set_priority(1).changed == 2
+    assert [job.view().priority for job in jobs] == [5, 1, 1]
+    with pytest.raises(InputRefusedError, match="priority is 10, wanted 0 to 9"):
+        batch.set_priority(10)
+
+
+def test_held_rows_wait_for_their_release_and_rejected_ones_die(hand: Hand) -> None:
+    batch, jobs = batch_of(hand, 5, held=True)
+    assert batch.view().waits_for == f"5 rows are held until `farm batch release {BATCH}`"
+    assert batch.reject(["3", "5-6"]).changed == 3
+    assert batch.release() == 2
+    assert [job.view().state for job in jobs] == ["planning", "cancelled", "planning", "cancelled", "cancelled"]
+    assert batch.view().held == 0
+    with pytest.raises(NotAllowedError, match="none of its rows is held"):
+        batch.release()
+
+
+def test_every_row_that_cannot_be_rejected_is_named_at_once(hand: Hand) -> None:
+    batch, jobs = batch_of(hand, 2)
+    with pytest.raises(InputRefusedError) as refusal:
+        batch.reject(["2", "9"])
+    assert refusal.value.problems == [
+        f"row 2 ({jobs[0].id}) is not held, it is planning",
+        f"row 9 is not in batch {BATCH}",
+    ]
+    with pytest.raises(InputRefusedError, match="row is 'two', wanted a number such as 7"):
+        batch.reject(["two"])
+
+
+def test_what_was_decided_about_a_batch_outlives_the_books(hand: Hand) -> None:
+    batch, jobs = batch_of(hand, 4, held=True)
+    batch.reject(["2"])
+    batch.release()
+    batch.set_limit(3)
+    batch.pause()
+    hand.empty_and_recover()
+    view = batch.view()
+    assert (view.state, view.limit, view.held, view.total) == ("paused", 3, 0, 4)
+    assert [job.view().state for job in jobs] == ["cancelled", "planning", "planning", "planning"]
+    batch.resume()
+    hand.empty_and_recover()
+    assert batch.view().state == "open"
+
+
+def test_held_rows_are_held_after_a_recovery_too(hand: Hand) -> None:
+    batch, _ = batch_of(hand, 3, held=True)
+    hand.empty_and_recover()
+    assert batch.view().held == 3
+    assert batch.release() == 3
+
+
+def test_the_report_has_a_row_for_every_lesson_of_the_manifest(hand: Hand) -> None:
+    batch, jobs = batch_of(hand, 3)
+    kept.keep_refused(hand.storage, BATCH, [{"row": 3, "name": "=Algebra", "problems": ["no face", "no sound"]}])
+    fail(hand, jobs[2])
+    jobs[1].cancel()
+    rows = list(batch.report())
+    assert [(row.row, row.state, row.reason) for row in rows] == [
+        (2, "planning", ""),
+        (3, "cancelled", "cancelled by tests"),
+        (3, "refused", "no face; no sound"),
+        (4, "failed", "the mouth never moves"),
+    ]
+    file = io.StringIO()
+    write_csv(rows, file)
+    table = list(csv.DictReader(io.StringIO(file.getvalue())))
+    assert [row["state"] for row in table] == ["planning", "cancelled", "refused", "failed"]
+    assert table[2]["name"] == "'=Algebra"  # no formula
+
+
+def test_the_report_links_results_and_names_what_to_look_at(hand: Hand) -> None:
+    batch, (job,) = batch_of(hand, 1)
+    lease = hand.claim(job, "plan")
+    hand.books.planned(lease, frames25=100, chunks=1)
+    hand.render(job, 0)
+    hand.stitch(job, {"start": 50, "stop": 60, "timecode": "0:02", "sentence": "the mouth is still"})
+    (row,) = batch.report()
+    assert (row.state, row.seconds, row.reason) == ("done", 4.0, "")
+    assert row.url == f"s3://sonic-farm/{hand.farm.settings.s3_prefix}/{keys.result(job.id, 1, 'video.mp4')}"
+    assert row.needs_review == ("0:02 the mouth is still",)
+    assert [(found.row, found.wrong) for found in batch.view().rows] == [(2, True)]
+    (linked,) = batch.report(url_seconds=3600)
+    assert linked.url.startswith("http")
+    with pytest.raises(InputRefusedError, match="urls is 200 hours, wanted above 0 to 168"):
+        list(batch.report(url_seconds=200 * 3600))
