@@ -14,6 +14,7 @@ from farm.errors import InputRefusedError, JobFailedError, NotAllowedError, NotF
 from farm.jobs import views
 from farm.jobs.model import PLAN, PRIORITIES, Event, JobState, JobView, VersionView
 from farm.jobs.request import JobRequest
+from farm.jobs.why import Why, why
 from farm.storage import keys
 
 if TYPE_CHECKING:
@@ -189,6 +190,10 @@ class Job:
             frames = range(max(0, frame25 - around), min(frames25, frame25 + around))
         versions.compare(self._farm.storage, pair, Path(path), frames=frames, on_progress=on_progress)
         return Path(path)
+
+    def why(self) -> Why:
+        """What the job waits for, and which limit binds; or what it does."""
+        return why(self._farm.books, self.id)
 
     def events(self) -> list[Event]:
         """The job's history, oldest first."""

@@ -14,7 +14,7 @@ from farm.cli.follow import follow, wait_silently
 from farm.cli.options import A_JOB, PRIORITY_WORDS, Dir, JobId, Json, completes, examples
 from farm.cli.screen import console, note, say, say_json
 from farm.cli.seamchart import SeamChart
-from farm.cli.show import JobCard, event_table, headline, job_table
+from farm.cli.show import JobCard, event_table, headline, job_table, plain
 from farm.errors import InputRefusedError
 from farm.jobs.model import JobState
 
@@ -124,6 +124,19 @@ def events(job_id: JobId, as_json: Json = False, folder: Dir = None) -> None:
         say_json([event.to_dict() for event in history])
     else:
         console().print(event_table(history))
+
+
+@app.command(epilog=examples(f"farm job why {A_JOB}", f"farm job why {A_JOB} --json | jq -r .cause"))
+def why(job_id: JobId, as_json: Json = False, folder: Dir = None) -> None:
+    """Say in one sentence what a job waits for and which limit binds, or what it does."""
+    from farm import Farm
+
+    with Farm.from_settings(dir=folder) as farm:
+        found = farm.job(job_id).why()
+    if as_json:
+        say_json(found.to_dict())
+    else:
+        say(plain(found.sentence))
 
 
 @app.command(epilog=examples(f"farm job logs {A_JOB}", f"farm job logs {A_JOB} --chunk 4"))
