@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,10 +28,11 @@ class Line:
 class Tallies:
     """What a dashboard asks of the books.
 
-    happened: kind -> what -> how often since the books began. units: where units stand that do not just wait in line.
-    sweeper_age: seconds since a sweeper looked, None before the first look.
+    at: the books' clock, Unix seconds. happened: kind -> what -> how often since the books began. units: where units
+    stand that do not just wait in line. sweeper_age: seconds since a sweeper looked, None before the first look.
     """
 
+    at: float
     happened: Mapping[str, Mapping[str, int]]
     lines: tuple[Line, ...]
     units: Mapping[str, int]
@@ -47,19 +48,23 @@ def tallies(books: Books) -> Tallies:
         pipe.hgetall(DEPTH)
         pipe.get("farm:swept")
         pipe.exists(PAUSED)
+        pipe.smembers("farm:planning")
         for key in ("farm:outbox", "farm:sent", "farm:leases", "farm:later"):
             pipe.zcard(key)
-        (seconds, micros), tally, depth, swept, paused, *units = pipe.execute()
+        (seconds, micros), tally, depth, swept, paused, batches, *units = pipe.execute()
         for line in depth:
             pipe.zrange(LINE + line, 0, 0, withscores=True)
-        oldest = pipe.execute()
-    now = seconds + micros / 1e6
+        for batch in batches:
+            pipe.zcard(f"farm:batch:{batch}:plans")
+        found = pipe.execute()
+    now, oldest, unplanned = seconds + micros / 1e6, found[: len(depth)], sum(found[len(depth) :])
     return Tallies(
+        at=now,
         happened=_by_kind(tally),
         lines=tuple(
             _line(name, int(chunks), first, now) for (name, chunks), first in zip(depth.items(), oldest, strict=True)
         ),
-        units=dict(zip(("due", "sent", "in_hand", "delayed"), cast("list[int]", units), strict=True)),
+        units=dict(zip(("due", "sent", "in_hand", "delayed"), units, strict=True)) | {"unplanned": unplanned},
         sweeper_age=None if swept is None else now - float(swept) / 1000,
         storage_paused=bool(paused),
     )

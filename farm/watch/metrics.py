@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
@@ -11,6 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from farm.errors import FarmError
+from farm.jobs import hooks, inboxes
 from farm.jobs.tallies import tallies
 from farm.jobs.views import slot_views
 from farm.watch.latency import REDIS_SECONDS, STORAGE_SECONDS
@@ -48,6 +50,14 @@ def registry_of(books: Books) -> CollectorRegistry:
     return registry
 
 
+@dataclass(frozen=True)
+class Inbox:
+    """files: that wait in it. looked: when a watcher looked last, Unix seconds."""
+
+    files: int
+    looked: float | None
+
+
 class BooksFacts(Collector):
     """Asks the books at each scrape; without Redis it says just that."""
 
@@ -57,6 +67,7 @@ class BooksFacts(Collector):
     def collect(self) -> Iterator[Metric]:
         try:
             found, slots = tallies(self._books), slot_views(self._books)
+            webhooks, watched = hooks.backlog(self._books), _inboxes(self._books)
         except FarmError as error:
             log.warning("no facts for a scrape: %s", error)
             yield _gauge("books_up", "Whether the books answer", {(): 0})
@@ -65,6 +76,7 @@ class BooksFacts(Collector):
         yield from _waiting(found)
         yield from _happened(found.happened)
         yield from _state(found, slots)
+        yield from _backlog(webhooks, watched, found.at)
 
 
 def _waiting(found: Tallies) -> Iterator[Metric]:
@@ -84,7 +96,8 @@ def _waiting(found: Tallies) -> Iterator[Metric]:
     )
     yield _gauge(
         "units",
-        "Plans and stitches that are due, chunks sent to a slot, units in hand, chunks that wait an outage out",
+        "Plans and stitches that are due, plans that batches still keep, chunks sent to a slot, units in hand, chunks "
+        "that wait an outage out",
         _plain(found.units),
         "state",
     )
@@ -122,6 +135,24 @@ def _state(found: Tallies, slots: Iterable[SlotView]) -> Iterator[Metric]:
     yield _gauge(
         "storage_paused", "Whether nothing is given out because storage fails", {(): float(found.storage_paused)}
     )
+
+
+def _backlog(webhooks: hooks.Backlog, watched: Mapping[str, Inbox], at: float) -> Iterator[Metric]:
+    told = {"pending": webhooks.pending, "failed": webhooks.failed}
+    yield _gauge(
+        "webhooks", "Webhooks that wait to be delivered, and those given up in the last week", _plain(told), "state"
+    )
+    yield _gauge("webhook_oldest_seconds", "Age of the oldest webhook that waits", {(): webhooks.oldest_seconds})
+    files: Samples = {(url,): inbox.files for url, inbox in watched.items()}
+    yield _gauge("inbox_files", "Files in an inbox that are not taken yet or whose lesson is not done", files, "inbox")
+    ages: Samples = {(url,): at - inbox.looked for url, inbox in watched.items() if inbox.looked is not None}
+    yield _gauge("inbox_look_age_seconds", "Seconds since a watcher last looked at an inbox", ages, "inbox")
+
+
+def _inboxes(books: Books) -> dict[str, Inbox]:
+    files = inboxes.backlog(books)
+    looks = {url: inboxes.last_look(books, inbox) for inbox, url in inboxes.known_inboxes(books).items()}
+    return {url: Inbox(files.get(url, 0), look.at if look else None) for url, look in looks.items()}
 
 
 def _plain(counts: Mapping[str, int], always: Iterable[str] = ()) -> Samples:
