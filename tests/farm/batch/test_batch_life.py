@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from farm.batch import kept
-from farm.batch.batch import Batch
 from farm.batch.kept import Asked
 from farm.batch.report import write_csv
 from farm.errors import InputRefusedError, NotAllowedError, NotFoundError
@@ -20,6 +19,7 @@ from farm.storage import keys
 
 if TYPE_CHECKING:
     from farm import Job
+    from farm.batch.batch import Batch
     from tests.farm.hands import Hand
 
 BATCH = "20260101-000000-batch0"
