@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from farm import submission
+from farm.edit import edit_problems
 from farm.errors import InputRefusedError, NotFoundError, StorageError
 from farm.preflight import (
     Looks,
@@ -26,7 +27,7 @@ from farm.preflight import (
 from farm.storage.s3 import sha256_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from farm.batch.rows import Row
     from farm.preflight import Checked
@@ -103,7 +104,9 @@ def check_rows(
     the number of all. Raises UnreachableError where storage does not answer: that says nothing about a row.
     """
     seen = look_at_files(rows, storage=storage, settings=settings, on_file=on_file)
-    return [_checked(row, seen, settings, declared) for row in rows]
+    edits = {row.lesson.edit_of for row in rows if row.lesson is not None}
+    wrong = {job: edit_problems(storage, job) for job in edits}
+    return [_checked(row, seen, settings, declared, wrong) for row in rows]
 
 
 def look_at_files(
@@ -159,7 +162,9 @@ def _look(kind: Kind, path: str, storage: Storage, settings: Settings) -> Seen:
         return Seen(unread(PurePosixPath(path).name, (f"{kind}: {error}",)))
 
 
-def _checked(row: Row, seen: Seens, settings: Settings, declared: Collection[str] | None) -> CheckedRow:
+def _checked(
+    row: Row, seen: Seens, settings: Settings, declared: Collection[str] | None, wrong: Mapping[str, list[str]]
+) -> CheckedRow:
     if row.lesson is None:
         return CheckedRow(row, None, row.problems)
     files = {kind: seen[kind, path] for kind, path in _files_of(row)}
@@ -167,7 +172,7 @@ def _checked(row: Row, seen: Seens, settings: Settings, declared: Collection[str
     stored = submission.Stored(**{kind: found.sha256 for kind, found in files.items()})
     lesson = row.lesson.named(settings)
     try:
-        checked = submission.check(lesson, looks, settings, declared=declared)
+        checked = submission.check(lesson, looks, settings, declared=declared, found=wrong[lesson.edit_of])
     except InputRefusedError as refusal:
         return CheckedRow(row, None, tuple(refusal.problems))
     return CheckedRow(row, Right(lesson, checked, stored))

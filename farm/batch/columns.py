@@ -32,12 +32,13 @@ LESSON: dict[str, type] = {
     "consent": str,
     "token": str,
     "webhook": str,
+    "edit_of": str,
 }
 PRESENTER = "presenter"
 COLUMNS: dict[str, type] = {PRESENTER: str, **LESSON, **PARAMETERS}
 FILES = ("portrait", "speech", "subtitles")
 """Columns that name files."""
-OF_A_ROW = frozenset({"speech", "subtitles", "name", "duration", "token"})
+OF_A_ROW = frozenset({"speech", "subtitles", "name", "duration", "token", "edit_of"})
 """Columns that say what one lesson is: no default and no presenter can."""
 LONGEST_CELL = 4096
 TRUE, FALSE = frozenset({"true", "yes", "on", "1"}), frozenset({"false", "no", "off", "0"})

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from farm.batch.check import CheckedRow, check_rows
+from farm.batch.check import CheckedRow, check_rows, local_file
 from farm.batch.manifest import read_manifest
-from farm.batch.rows import Given, rows_of
+from farm.batch.rows import Given, Row, rows_of
 from farm.errors import InputRefusedError
+from farm.hooks.receiver import url_problems
+from farm.submission import LONGEST_NAME
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from farm.batch.pilot import Pilot
     from farm.batch.submit import OnStep, Submitted
     from farm.service import Farm
 
@@ -48,12 +56,15 @@ class BatchCheck:
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """How a checked manifest is to be submitted. name: None for the manifest's. See farm.batch.submit.Terms."""
+    """How a checked manifest is to be submitted; see farm.batch.submit.Terms. name: None for the manifest's. pilot:
+    what is rendered first while all rows are held.
+    """
 
     name: str | None = None
     max_failures: str | None = None
     limit: int | None = None
     webhook: str = ""
+    pilot: Pilot | None = None
     all_or_nothing: bool = False
 
 
@@ -64,13 +75,7 @@ def check_batch(farm: Farm, manifest: str, *, defaults: str | None, given: Given
     """
     found = read_manifest(manifest, storage=farm.storage, defaults=defaults)
     owner = given.owner or found.defaults.get("owner") or farm.settings.owner
-    rows = check_rows(
-        rows_of(found, given, storage=farm.storage),
-        storage=farm.storage,
-        settings=farm.settings.model_copy(update={"owner": owner}),
-        declared=farm.declared(),
-        on_file=lambda done, of: on_step("checking", done, of),
-    )
+    rows = _check(farm, rows_of(found, given, storage=farm.storage), owner, on_step)
     return BatchCheck(manifest=manifest, stem=found.stem, owner=owner, rows=tuple(rows))
 
 
@@ -78,6 +83,8 @@ def submit_check(farm: Farm, check: BatchCheck, order: Order, on_step: OnStep) -
     """Make a batch of the rows that are right. Raises InputRefusedError where there is none, or all must be right."""
     from farm.batch.submit import Terms, submit_rows
 
+    if problems := url_problems(order.webhook, private=farm.settings.webhook_private) if order.webhook else []:
+        raise InputRefusedError(problems)
     if check.wrong and (order.all_or_nothing or not check.right):
         raise InputRefusedError(check.problems)
     terms = Terms(
@@ -87,5 +94,38 @@ def submit_check(farm: Farm, check: BatchCheck, order: Order, on_step: OnStep) -
         max_failures=order.max_failures,
         limit=order.limit,
         webhook=order.webhook,
+        held=order.pilot is not None,
     )
-    return submit_rows(farm, check.rows, terms, on_step)
+    submitted = submit_rows(farm, check.rows, terms, on_step)
+    if order.pilot is None:
+        return submitted
+    return replace(submitted, pilot=_submit_pilot(farm, check, order.pilot, submitted, on_step))
+
+
+def _submit_pilot(farm: Farm, check: BatchCheck, pilot: Pilot, whole: Submitted, on_step: OnStep) -> str:
+    """The clips as a batch of their own; its id. Those of an earlier submit are known by their content."""
+    from farm.batch.pilot import MARK, Candidate, keep_samples, pilot_samples
+    from farm.batch.submit import Terms, submit_rows
+
+    rights = [(row, row.right) for row in check.rows if row.right is not None]
+    candidates = [Candidate(row.row.number, row.row.presenter, right.lesson) for row, right in rights]
+    terms = Terms(name=whole.name[: LONGEST_NAME - len(MARK)] + MARK, owner=check.owner, manifest=check.manifest)
+    with TemporaryDirectory(prefix="sonic-farm-pilot-") as folder:
+        local = partial(local_file, storage=farm.storage)
+        samples = pilot_samples(candidates, pilot, folder=Path(folder), local=local)
+        rows = [Row(one.row, one.lesson.name or "", one.who, one.lesson) for one in samples]
+        checked = _check(farm, rows, check.owner, on_step)
+        clips = submit_rows(farm, checked, terms, on_step)
+    right = [one for one, row in zip(samples, checked, strict=True) if row.right is not None]
+    keep_samples(farm.storage, whole.id, clips.id, right)
+    return clips.id
+
+
+def _check(farm: Farm, rows: Sequence[Row], owner: str, on_step: OnStep) -> list[CheckedRow]:
+    return check_rows(
+        rows,
+        storage=farm.storage,
+        settings=farm.settings.model_copy(update={"owner": owner}),
+        declared=farm.declared(),
+        on_file=lambda done, of: on_step("checking", done, of),
+    )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from farm.batch.manifest import Entry, Manifest
     from farm.storage.s3 import Storage
 
-UNLIKE_OTHERS = frozenset({"subtitles", "duration", "token"})
+UNLIKE_OTHERS = frozenset({"subtitles", "duration", "token", "edit_of"})
 """Columns that cannot be the same for all that wildcards stand for."""
 
 
