@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from farm.errors import FarmError, NotFoundError
+from farm.jobs.health import storage_pause
 from farm.jobs.store import Books
 from farm.jobs.views import cpu_workers, slot_views
 from farm.settings import masked_url
@@ -23,6 +24,7 @@ from farm.storage.s3 import Patience, Storage
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from farm.jobs.model import SlotView
     from farm.settings import Settings
 
 OLDEST_REDIS = (6, 2)
@@ -112,6 +114,25 @@ def _workers(books: Books) -> Iterator[Check]:
     if lost:
         yield Check(
             "lost slots", ok=False, found=", ".join(lost), mend="start these workers again, or look at why they ended"
+        )
+    yield from _unwell(books, slots)
+
+
+def _unwell(books: Books, slots: list[SlotView]) -> Iterator[Check]:
+    for slot in slots:
+        if slot.why_out is not None:
+            yield Check(
+                f"slot {slot.name}",
+                ok=False,
+                found=f"{slot.state}: {slot.why_out}",
+                mend="mend its machine (nvidia-smi, dmesg, df); it is tried again by itself, every 10 minutes at least",
+            )
+    if pause := storage_pause(books):
+        yield Check(
+            "work",
+            ok=False,
+            found=f"paused, storage failed: {pause.reason}",
+            mend="mend storage; it is tried again by itself, every minute at least, and work goes on",
         )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from farm import submission
 from farm.errors import BooksUnreachableError
 from farm.job import Job
-from farm.jobs import hooks, views
+from farm.jobs import health, hooks, views
 from farm.jobs.batches import batch_ids, batch_row
 from farm.jobs.model import DEFAULT_PRIORITY, JobView, SlotView
 from farm.jobs.store import Books
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from farm.batch.submit import Submitted
     from farm.dryrun import DryRun
     from farm.jobs.batches import BatchRow
+    from farm.jobs.health import StoragePause
     from farm.jobs.hooks import Delivery
     from farm.messages import Bell
 
@@ -282,6 +283,10 @@ class Farm:
     def slots(self) -> list[SlotView]:
         """Every slot that reported, by name."""
         return views.slot_views(self.books)
+
+    def storage_pause(self) -> StoragePause | None:
+        """Why nothing is begun just now, None while storage works."""
+        return health.storage_pause(self.books)
 
     def cpu_workers(self) -> list[str]:
         """Names of the cpu workers that showed themselves lately."""

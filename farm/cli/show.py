@@ -160,6 +160,9 @@ def job_table(views: Sequence[JobView]) -> Table:
     return table
 
 
+SLOT_STYLES = {"busy": "cyan", "idle": "green", **dict.fromkeys(("lost", "sick", "probing", "out"), "bold red")}
+
+
 def slot_table(slots: Sequence[SlotView]) -> Table:
     """Slots, a row each, with what they have in hand and when they last reported."""
     table = empty_table("slot", "state", "in hand", "device", "renderers", "loads", "seen", "process")
@@ -168,7 +171,7 @@ def slot_table(slots: Sequence[SlotView]) -> Table:
         in_hand = "" if slot.chunk is None else f"{slot.job} chunk {slot.chunk + 1}"
         table.add_row(
             slot.name,
-            Text(slot.state, style={"busy": "cyan", "idle": "green", "lost": "bold red"}.get(slot.state, "")),
+            Text(slot.state, style=SLOT_STYLES.get(slot.state, "")),
             in_hand,
             slot.device if slot.memory_mb is None else f"{slot.device}, {slot.memory_mb / 1024:.0f} GB",
             ", ".join(slot.renderers),
