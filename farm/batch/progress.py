@@ -12,6 +12,7 @@ from farm.batch.refusals import refused_rows
 from farm.jobs import views
 from farm.jobs.batches import batch_jobs, batch_row
 from farm.jobs.model import JobState
+from farm.jobs.why import why
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +34,7 @@ class BatchView:
 
     counts: rows by state. percent: of its rows, those in hand by their share. seconds_left: at the pace of this farm's
     slots, if they all had nothing else to do; None where that is not known. waits_for: what keeps rows from being
-    rendered now, in one sentence. pilot: the batch of its clips. refused: rows that the check refused.
+    rendered now, in words. pilot: the batch of its clips. refused: rows that the check refused.
     """
 
     id: str
@@ -67,6 +68,7 @@ def batch_view(books: Books, storage: Storage, batch: str, *, most: int) -> Batc
     """A batch with the first rows that failed or need review, `most` of them; raises NotFoundError."""
     row = batch_row(books, batch)
     in_hand, lanes = _in_hand(books, batch)
+    sample = row_views(books, _spread(batch_jobs(books, batch)))
     kept = pilot_of(storage, batch)
     pilot = kept.batch if kept else ""
     return BatchView(
@@ -84,8 +86,8 @@ def batch_view(books: Books, storage: Storage, batch: str, *, most: int) -> Batc
         refused=len(refused_rows(storage, batch)),
         pilot=pilot,
         percent=_percent(row, in_hand),
-        seconds_left=_seconds_left(books, row, in_hand, lanes) if row.state == "open" else None,
-        waits_for=_waits_for(row, lanes, pilot),
+        seconds_left=_seconds_left(books, row, in_hand, sample, lanes) if row.state == "open" else None,
+        waits_for=_kept(row, pilot) or _binding(books, sample, lanes),
         rows=wrong_rows(books, row, most=most),
     )
 
@@ -108,11 +110,12 @@ def _percent(row: BatchRow, in_hand: Sequence[RowView]) -> float:
     return round(100 * min(1.0, (row.ended + begun + stitching) / row.total), 1)
 
 
-def _seconds_left(books: Books, row: BatchRow, in_hand: Sequence[RowView], lanes: int) -> float | None:
+def _seconds_left(
+    books: Books, row: BatchRow, in_hand: Sequence[RowView], sample: Sequence[RowView], lanes: int
+) -> float | None:
     """The video that is left, at the pace of the chunks so far and on as many slots as work on it now; None before
     there are any. Rows that are held do not count.
     """
-    sample = row_views(books, _spread(batch_jobs(books, row.id)))
     lengths = [one.seconds for one in sample if one.seconds is not None]
     goes_on = [one for one in sample if not one.state.ended and not one.held]
     left = row.total - row.ended - row.held
@@ -145,8 +148,8 @@ def _spread(jobs: list[str]) -> list[str]:
     return jobs[::step]
 
 
-def _waits_for(row: BatchRow, lanes: int, pilot: str) -> str:
-    """What keeps rows from being rendered now; nothing where only slots are awaited."""
+def _kept(row: BatchRow, pilot: str) -> str:
+    """What people or failures keep from being rendered; nothing where only slots are awaited."""
     left = row.total - row.ended
     if not left:
         return ""
@@ -158,6 +161,16 @@ def _waits_for(row: BatchRow, lanes: int, pilot: str) -> str:
         rows = "1 row is" if row.held == 1 else f"{row.held} rows are"
         look = f", after a look at its pilot {pilot}" if pilot else ""
         return f"{rows} held until `farm batch release {row.id}`{look}"
-    if row.limit is not None and lanes >= row.limit:
-        return f"its limit is reached: {lanes} of {row.limit} slots (`farm batch limit {row.id}`)"
     return ""
+
+
+def _binding(books: Books, sample: Sequence[RowView], lanes: int) -> str:
+    """The limit, or what else, that the next row waits for; nothing while it merely waits its turn behind others."""
+    waiting = (one for one in sample if one.state in {JobState.PLANNING, JobState.QUEUED} and not one.held)
+    following = next(waiting, None)
+    if following is None:
+        return ""
+    found = why(books, following.job)
+    if found.cause in {"working", "sent"} or (lanes and found.cause in {"turn", "queue"}):
+        return ""
+    return f"Row {following.row} is the next. {found.sentence}"

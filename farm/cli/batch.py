@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from farm.cli import batches
 from farm.cli.fetch import writable
 from farm.cli.options import PRIORITY_WORDS, Dir, Json, completes, examples
 from farm.cli.screen import console, note, say, say_json
@@ -162,6 +163,9 @@ def submit(
         say_json(submitted.to_dict())
     else:
         _announce(submitted)
+
+
+batches.register(app)
 
 
 def _announce(done: Submitted) -> None:
