@@ -10,8 +10,11 @@ elseif arg.what == 'fails' then
     'until', now + math.min(arg.check_ms * 2 ^ (checks - 1), arg.longest_ms))
   return answer({paused = true})
 end
+local checks = tonumber(get(STORAGE_PAUSED, 'checks'))
 redis.call('DEL', STORAGE_PAUSED, STORAGE_FAILING)
--- what was put off because of it need not wait any longer
+-- Where the first try works, something smaller is wrong with it: what failed waits its time, which grows.
+if checks == 0 then return answer({paused = false}) end
+-- What was put off because of it need not wait any longer.
 for _, member in ipairs(redis.call('ZRANGE', LATER, 0, -1)) do
   local job, chunk = split(member)
   redis.call('ZADD', LATER, now, member)

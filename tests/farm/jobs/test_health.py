@@ -281,6 +281,17 @@ def test_storage_that_works_again_lets_everything_go_on_at_once(desk: Desk) -> N
     assert desk.sent() == {"a": (job, 0)}, "though each was put off for ten minutes"
 
 
+def test_where_the_first_try_works_what_failed_waits_its_time(desk: Desk) -> None:
+    desk.slot("a")
+    job = desk.planned(4)
+    for chunk in range(3):
+        fail(desk, job, chunk, "a", NO_STORAGE)
+    assert health.storage_check_due(desk.books)
+    health.storage_works(desk.books)
+    desk.books.sweep()
+    assert desk.sent() == {"a": (job, 3)}, "else an object that is refused would fail again and again"
+
+
 def test_a_task_that_was_terminated_waits_again_and_has_lost_no_attempt(desk: Desk) -> None:
     desk.slot("a")
     job = desk.planned(1)
