@@ -24,7 +24,7 @@ from farm.watch.serving import CPU, SLOTS
 from workers.metrics import serving_workers
 from workers.slots import LAUNCHER_VARIABLE, SLOT_VARIABLE, Slot, machine, slot_environment, slots_of
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("workers.launch")  # __name__ is __main__ where it runs
 
 GRACE_SECONDS = 75.0
 """How long a worker may take to hand back or finish what it has in hand once it is told to stop."""

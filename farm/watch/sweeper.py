@@ -21,7 +21,7 @@ from farm.watch.metrics import registry_of
 from farm.watch.nurse import QUICK, Nurse
 from farm.watch.serving import SWEEPER, serving
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("farm.watch.sweeper")  # __name__ is __main__ where it runs
 
 LOCK = "farm:sweeper"
 
