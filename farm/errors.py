@@ -10,7 +10,6 @@
     │   ├── BooksUnreachableError
     │   └── StorageUnreachableError
     ├── DeliveryError             not_delivered  4   the receiver of a webhook did not take it
-    ├── DeliveryError             not_delivered  4   the receiver of a webhook did not take it
     ├── BooksError                books          4   Redis answered, and refused
     └── StorageError              storage        4   storage answered, and refused
         ├── CorruptObjectError                       what storage gave is not what was put there
@@ -85,14 +84,6 @@ class BooksUnreachableError(UnreachableError):
 
 class StorageUnreachableError(UnreachableError):
     """Raised when storage does not answer, throttles or fails (5xx) past all retries; names bucket and key."""
-
-
-class DeliveryError(FarmError):
-    """Raised when a webhook did not arrive: no such host, no connection, no answer in time, an answer but 2xx."""
-
-    code = "not_delivered"
-    exit_code = 4
-    retryable = True
 
 
 class DeliveryError(FarmError):

@@ -199,6 +199,8 @@ def _standing(storage: Storage, kept: Kept) -> Standing:
     past = Past.of(storage, kept)
     if past.versions:
         fields["versions"] = json.dumps([version.number for version in past.versions])
+    if keys.CLEANED in kept.files:  # there is nothing left to render a redo into
+        fields["cleaned"], past = 1, replace(past, pending={})
     if past.current is not None and not past.pending:  # it beats any decision to stop: what is done is not cancelled
         return _done(kept, past, past.current, fields)
     return _unfinished(storage, kept, past, fields)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from farm.jobs.batches import BatchRow
     from farm.jobs.health import StoragePause
     from farm.jobs.hooks import Delivery
+    from farm.retention import Cleaned
     from farm.messages import Bell
 
 OnStep = Callable[[str, float], None]
@@ -262,6 +263,15 @@ class Farm:
         For books that were emptied. May run at any time, beside workers too: what the books know is left alone.
         """
         return recover(self.books, self.storage, who=self.settings.owner, on_step=on_step or (lambda _: None))
+
+    def clean(self, *, dry_run: bool = False, on_step: Callable[[Cleaned], None] | None = None) -> Cleaned:
+        """Remove from storage what the settings keep_* no longer keep; on_step is called after each job.
+
+        dry_run: only say what would go. May run at any time, and again where it was interrupted.
+        """
+        from farm.retention import clean
+
+        return clean(self.books, self.storage, self.settings, dry_run=dry_run, on_step=on_step or (lambda _: None))
 
     def webhooks(self, *, failed: bool = False, limit: int = 50) -> list[Delivery]:
         """Webhooks that wait, and those of the last week, newest first. failed: only those that were given up."""

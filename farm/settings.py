@@ -120,6 +120,15 @@ class Settings(BaseModel):
         3600, gt=0, description="how long a file may lie in an inbox before it is reported as lacking its other half"
     )
 
+    keep_segments_days: float = Field(30, ge=0, description="days that segments of a job are kept after it is done")
+    keep_logs_days: float = Field(90, ge=0, description="days that logs of jobs that have ended are kept")
+    keep_results_days: float | None = Field(
+        None, ge=0, description="days that results are kept that are not the current version; empty: for ever"
+    )
+    keep_inbox_days: float | None = Field(
+        None, ge=0, description="days that files stay in done/ and failed/ of an inbox; empty: for ever"
+    )
+
     owner: str = Field(
         default_factory=lambda: os.environ.get("USER") or getuser(),
         min_length=1,

@@ -22,6 +22,7 @@ GROUPS = {
     "slots": "Workers of this machine",
     "lease_seconds": "Jobs",
     "inboxes": "Drop folder",
+    "keep_segments_days": "What is kept",
     "owner": "People and logs",
     "metrics_host": "Metrics",
     "webhook_secret": "Webhooks",

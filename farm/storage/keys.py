@@ -6,6 +6,7 @@
     jobs/<id>/job.json plan.json                    what was asked, how it was cut
     jobs/<id>/speech.pcm speech.m4a                 16 kHz mono s16, read by range; the AAC that the result carries
     jobs/<id>/cancel.json pause.json priority.json  what people decided, while it holds
+    jobs/<id>/cleaned.json                          its segments were removed
     jobs/<id>/redo/<chunk>/<number>-<suffix>.json   a chunk is to be rendered again
     jobs/<id>/current/<number>-<suffix>.json        an older version was made the current one
     jobs/<id>/segments/<chunk>/<attempt>/           body.mp4, head.mkv, tail.mkv; segment.json last: it is the commit
@@ -33,6 +34,7 @@ JOBS = "jobs/"
 """Prefix of everything that belongs to jobs."""
 ASSETS = "assets/"
 """Prefix of the inputs."""
+CLEANED = "cleaned.json"
 BATCHES = "batches/"
 """Prefix of everything that belongs to batches."""
 RENDERED = "rendered/"
@@ -126,6 +128,11 @@ def jobs_since(job: str) -> str:
     return job_folder(job).rpartition("-")[0] + "-"
 
 
+def is_job(name: str) -> bool:
+    """Whether a name is an id of a job."""
+    return _JOB.fullmatch(name) is not None
+
+
 def job_json(job: str) -> str:
     return f"{job_folder(job)}job.json"
 
@@ -147,6 +154,11 @@ def speech_m4a(job: str) -> str:
 def decision(job: str, name: Decision) -> str:
     """The small object that makes a decision outlive the books."""
     return f"{job_folder(job)}{name}.json"
+
+
+def cleaned(job: str) -> str:
+    """The mark that a job's segments were removed: nothing of it can be rendered again."""
+    return f"{job_folder(job)}{CLEANED}"
 
 
 def redo_folder(job: str) -> str:

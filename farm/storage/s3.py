@@ -7,6 +7,7 @@ import json
 import re
 import secrets
 import threading
+import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Self
@@ -34,6 +35,7 @@ COPY_AT_ONCE_BYTES = 5 << 30
 
 DELETE_AT_ONCE = 1000
 """Keys that S3 takes in one delete request."""
+FRESH_SECONDS = 24 * 3600.0
 LONGEST_URL_SECONDS = 7 * 24 * 3600
 """How long a presigned URL may live at most (Signature Version 4)."""
 S3_URL = re.compile(r"s3://(?P<bucket>[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.)){1,61}[A-Za-z0-9])/(?P<key>.+)", re.DOTALL)
@@ -121,11 +123,15 @@ class Storage:
             upload(self._client, where, path, sha256=sha256, content_type=content_type, on_progress=on_progress)
 
     def put_asset(self, path: Path, *, on_progress: OnProgress | None = None) -> str:
-        """Upload an input under its SHA-256, unless it is there already; answers the SHA-256."""
+        """Upload an input under its SHA-256, unless it is there already; answers the SHA-256.
+
+        What is there for longer than FRESH_SECONDS is written anew: an input that no job names is removed some time
+        after it was written (farm.retention), and never while it is being submitted again.
+        """
         size, changed = _stamp(path)
         sha256 = sha256_of(path)
         key = keys.asset(sha256)
-        if self._has(key, size):
+        if self._is_fresh(key, size):
             return sha256
         self.put_file(key, path, on_progress=on_progress)
         if _stamp(path) != (size, changed):
@@ -302,11 +308,9 @@ class Storage:
                 tell_times(self._connected, lambda operation, seconds: self.on_call(operation, seconds))
             return self._connected
 
-    def _has(self, key: str, size: int) -> bool:
-        try:
-            return self.size(key) == size
-        except NotFoundError:
-            return False
+    def _is_fresh(self, key: str, size: int) -> bool:
+        found = self.head(key)
+        return found is not None and found.size == size and found.modified > time.time() - FRESH_SECONDS
 
     def _stream(self, where: Address, *, start: int = 0, stop: int | None = None) -> Stream:
         return Stream(self._client, where, attempts=self._patience.attempts, start=start, stop=stop)

@@ -19,6 +19,9 @@ else
   local state = get(key, 'state')
   if not state then return answer({refused = 'no such job'}) end
   if state ~= 'done' then return answer({refused = 'job is ' .. state}) end
+  if get(key, 'cleaned') then
+    return answer({refused = 'its segments were removed after their time; a submit with another token renders it anew'})
+  end
   redis.call('HDEL', unit_key(arg.job, 'stitch'), 'burnt', 'outages')
   redis.call('HSET', key, 'paused', 0)
 end

@@ -1,0 +1,59 @@
+"""What the books must know before something of a job is removed from storage, and what they say of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from farm.jobs.model import JobState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from farm.jobs.store import Books
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A job as far as its removal goes. ended: Unix seconds. current: the version that counts. cleaned: its segments
+    were removed.
+    """
+
+    state: JobState
+    ended: float
+    current: int | None
+    cleaned: bool
+
+
+def job_count(books: Books) -> int:
+    """Jobs in the books."""
+    with books.reaching():
+        return int(books.client.zcard("farm:jobs"))  # type: ignore[arg-type]
+
+
+def standings(books: Books, jobs: Sequence[str]) -> dict[str, Standing]:
+    """The jobs among these that have ended; and, without a time, those that go on. Unknown ones are left out."""
+    with books.reaching(), books.client.pipeline(transaction=False) as pipe:
+        for job in jobs:
+            pipe.hmget(f"farm:job:{job}", "state", "ended", "current", "cleaned")
+        rows = pipe.execute()
+    return {
+        job: Standing(
+            JobState(state),
+            float(ended) / 1000 if ended is not None else 0.0,
+            int(current) if current is not None else None,
+            cleaned is not None,
+        )
+        for job, (state, ended, current, cleaned) in zip(jobs, rows, strict=True)
+        if state is not None
+    }
+
+
+def segments_removed(books: Books, job: str, *, before: float, who: str) -> bool:
+    """Let nothing of a job be rendered again; False, and nothing changed, unless it is done since `before`."""
+    return bool(books._run("segments_removed", job=job, before=round(1000 * before), who=who)["ok"])
+
+
+def version_removed(books: Books, job: str, version: int, *, who: str) -> bool:
+    """Forget a version; False, and nothing changed, for the current one and while the job goes on."""
+    return bool(books._run("version_removed", job=job, version=version, who=who)["ok"])

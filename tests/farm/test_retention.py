@@ -1,0 +1,292 @@
+"""What is kept and what goes: never what somebody could still need."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from farm import Farm, retention
+from farm.errors import NotAllowedError, NotFoundError, StorageUnreachableError
+from farm.jobs.model import JobState
+from farm.reuse import Source, offer, offered
+from farm.storage import keys, s3
+from tests.conftest import PORTRAIT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from farm import Job
+    from farm.retention import Cleaned
+    from tests.farm.hands import Hand
+
+NOW = {"keep_segments_days": 0, "keep_logs_days": 0, "keep_results_days": 0}
+RECIPE = "c" * 64
+
+
+def clean(hand: Hand, *, dry_run: bool = False, **days: object) -> Cleaned:
+    """Clean with these settings, by default those that keep nothing longer than they must."""
+    settings = hand.farm.settings.model_copy(update=NOW | days)
+    return retention.clean(hand.books, hand.storage, settings, dry_run=dry_run, on_step=lambda _: None)
+
+
+def lies_in(hand: Hand, prefix: str) -> list[str]:
+    return [item.key for item in hand.storage.list(prefix)]
+
+
+def counts(found: Cleaned) -> dict[str, int]:
+    return {kind: gone.objects for kind, gone in found.gone.items() if gone.objects}
+
+
+def log_of(hand: Hand, job: Job) -> str:
+    key = keys.log(job.id, 0, "1-s1")
+    hand.storage.put_bytes(key, b"what an attempt said")
+    return key
+
+
+def redone(hand: Hand) -> Job:
+    """A job with a second version."""
+    job = hand.done()
+    job.redo(chunks=[1])
+    hand.render(job, 1)
+    hand.stitch(job)
+    return job
+
+
+def test_a_dry_run_says_what_would_go_and_removes_nothing(hand: Hand) -> None:
+    job = redone(hand)
+    log_of(hand, job)
+    before = lies_in(hand, "")
+    found = clean(hand, dry_run=True)
+    assert lies_in(hand, "") == before
+    assert counts(found) == {"segments": 8, "logs": 1, "results": 2}
+    assert found.gone["logs"].bytes == len(b"what an attempt said")
+    assert abs((found.gone["segments"].oldest or 0) - time.time()) < 60
+    assert counts(clean(hand)) == counts(found), "and a run does what it said"
+    assert counts(clean(hand)) == {}, "nothing is left to do"
+
+
+def test_what_is_younger_than_its_time_stays(hand: Hand) -> None:
+    job = redone(hand)
+    log_of(hand, job)
+    before = lies_in(hand, "")
+    assert counts(clean(hand, keep_segments_days=1, keep_logs_days=1, keep_results_days=1)) == {}
+    assert lies_in(hand, "") == before
+
+
+def test_results_are_kept_for_ever_unless_a_time_is_set(hand: Hand) -> None:
+    job = redone(hand)
+    clean(hand, keep_results_days=None)
+    assert [version.number for version in job.versions()] == [1, 2]
+    assert len(lies_in(hand, keys.results_folder(job.id))) == 4
+
+
+def test_the_current_version_is_never_removed(hand: Hand) -> None:
+    job = redone(hand)
+    job.rollback(1)
+    clean(hand)
+    (version,) = job.versions()
+    assert (version.number, version.current) == (1, True)
+    assert hand.storage.get_bytes(job.view().result or "") == b"lesson 1"
+    with pytest.raises(NotFoundError, match="has no version 2, it has 1"):
+        job.rollback(2)
+    assert "version removed" in [event.what for event in job.events()]
+
+
+def test_segments_of_a_job_that_failed_or_goes_on_stay(hand: Hand) -> None:
+    cancelled, going_on = hand.planned(), hand.planned()
+    hand.render(cancelled, 0)
+    cancelled.cancel()
+    hand.render(going_on, 0)
+    kept = [lies_in(hand, keys.segments_folder(job.id)) for job in (cancelled, going_on)]
+    log = log_of(hand, going_on)
+    clean(hand)
+    assert [lies_in(hand, keys.segments_folder(job.id)) for job in (cancelled, going_on)] == kept
+    assert hand.storage.exists(log), "its attempts may still be looked into"
+    cancelled.retry()
+    assert cancelled.view().chunks[0].state == "done"
+
+
+def test_a_job_that_is_drawn_anew_keeps_its_segments(hand: Hand) -> None:
+    job = hand.done()
+    job.redo(chunks=[1])
+    assert counts(clean(hand)) == {}
+    hand.render(job, 1)
+    hand.stitch(job)
+    assert job.view().state is JobState.DONE
+
+
+def test_without_segments_a_redo_is_refused_in_plain_words(hand: Hand) -> None:
+    job = hand.done()
+    clean(hand)
+    before = lies_in(hand, keys.job_folder(job.id))
+    with pytest.raises(NotAllowedError, match="its segments were removed after their time; a submit"):
+        job.redo(chunks=[1])
+    assert lies_in(hand, keys.job_folder(job.id)) == before, "nothing is left behind"
+    assert job.view().state is JobState.DONE
+    assert "segments removed" in [event.what for event in job.events()]
+
+
+def test_a_rollback_needs_no_segments(hand: Hand) -> None:
+    job = redone(hand)
+    clean(hand, keep_results_days=None)
+    job.rollback(1)
+    assert job.view().current == 1
+    assert hand.storage.get_bytes(job.view().result or "") == b"lesson 1"
+
+
+def test_recovered_books_know_that_the_segments_are_gone(hand: Hand) -> None:
+    job = redone(hand)
+    clean(hand)
+    hand.empty_and_recover()
+    view = job.view()
+    assert (view.state, view.versions, view.current) == (JobState.DONE, (2,), 2)
+    with pytest.raises(NotAllowedError, match="its segments were removed"):
+        job.redo(chunks=[1])
+
+
+def test_a_redo_that_the_books_never_heard_of_is_not_taken_up_when_nothing_is_left_to_build_on(hand: Hand) -> None:
+    job = hand.done()
+    taken = hand.farm.job(job.id)
+    taken.redo(chunks=[1])
+    decided = {key: hand.storage.get_json(key) for key in lies_in(hand, keys.redo_folder(job.id))}
+    hand.render(job, 1)
+    hand.stitch(job)
+    clean(hand)
+    for key, value in decided.items():  # as if decided now, by somebody who died before he told the books
+        hand.storage.put_json(key.replace("/1-", "/2-"), {**value, "number": 2, "after": 2})
+    hand.empty_and_recover()
+    assert job.view().state is JobState.DONE
+
+
+def test_jobs_that_the_books_do_not_know_are_left_alone(hand: Hand) -> None:
+    hand.done()
+    before = lies_in(hand, "")
+    hand.books.client.flushall()
+    found = clean(hand)
+    assert (found.unknown, counts(found)) == (1, {})
+    assert lies_in(hand, "") == before
+
+
+def test_what_points_to_a_removed_segment_goes_with_it(hand: Hand) -> None:
+    job, other = hand.done(1), hand.done(1)
+    for one, recipe in ((job, RECIPE), (other, "d" * 64)):
+        (attempt,) = {key.split("/")[4] for key in lies_in(hand, keys.segments_folder(one.id))}
+        commit = keys.segment(one.id, 0, attempt, "segment.json")
+        hand.storage.put_json(commit, {**hand.storage.get_json(commit), "recipe": recipe})
+        source = Source(one.id, 0, attempt)
+        offer(hand.storage, recipe, source if one is job else Source("20260101-000000-abcdef", 0, "1-x"))
+    assert counts(clean(hand, dry_run=True))["index"] == 1
+    clean(hand)
+    assert offered(hand.storage, RECIPE) is None
+    assert offered(hand.storage, "d" * 64) is not None, "another job has a segment of this recipe"
+
+
+def test_inputs_go_when_no_job_names_them_and_some_time_has_passed(
+    hand: Hand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used, forgotten = tmp_path / "used", tmp_path / "forgotten"
+    used.write_bytes(b"a speech")
+    forgotten.write_bytes(b"of a submit that was given up")
+    wanted, orphan = hand.storage.put_asset(used), hand.storage.put_asset(forgotten)
+    hand.job(speech=wanted)
+    assert counts(clean(hand)) == {}, "it may be of a job that is being submitted"
+    monkeypatch.setattr(retention, "GRACE_SECONDS", -5.0)
+    assert counts(clean(hand, dry_run=True)) == {"inputs": 1}
+    clean(hand)
+    assert lies_in(hand, keys.ASSETS) == [keys.asset(wanted)]
+    assert not hand.storage.exists(keys.asset(orphan))
+
+
+def test_an_input_that_is_submitted_again_after_long_is_written_anew(
+    hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert s3.FRESH_SECONDS < retention.GRACE_SECONDS
+    sha256 = hand.storage.put_asset(PORTRAIT)
+    written: list[str] = []
+    put_file = hand.storage.put_file
+    monkeypatch.setattr(hand.storage, "put_file", lambda key, *a, **k: (written.append(key), put_file(key, *a, **k)))
+    hand.storage.put_asset(PORTRAIT)
+    assert written == []
+    monkeypatch.setattr(s3, "FRESH_SECONDS", -5.0)
+    hand.storage.put_asset(PORTRAIT)
+    assert written == [keys.asset(sha256)]
+
+
+def test_a_folder_of_a_submit_that_was_given_up_goes_later(hand: Hand, monkeypatch: pytest.MonkeyPatch) -> None:
+    hand.storage.put_bytes("jobs/20260101-000000-000abc/plan.json", b"{}")
+    hand.storage.put_bytes("jobs/notes.txt", b"of somebody else")
+    assert counts(clean(hand)) == {}
+    monkeypatch.setattr(retention, "GRACE_SECONDS", -5.0)
+    assert counts(clean(hand)) == {"leftovers": 1}
+    assert lies_in(hand, keys.JOBS) == ["jobs/notes.txt"]
+
+
+def test_an_interrupted_run_is_taken_up_again(hand: Hand, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = redone(hand)
+    delete = hand.storage.delete
+
+    def breaks(*names: str) -> None:
+        delete(*names[: len(names) // 2])
+        raise StorageUnreachableError("storage went away")
+
+    monkeypatch.setattr(hand.storage, "delete", breaks)
+    with pytest.raises(StorageUnreachableError):
+        clean(hand)
+    monkeypatch.undo()
+    with pytest.raises(NotAllowedError, match="its segments were removed"):
+        job.redo(chunks=[1])
+    hand.empty_and_recover()
+    clean(hand)
+    assert lies_in(hand, keys.segments_folder(job.id)) == []
+    assert job.view().versions == (2,)
+    assert hand.storage.get_bytes(job.view().result or "") == b"lesson 2"
+
+
+def test_a_version_whose_removal_was_interrupted_is_no_version_for_a_recovery(
+    hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = redone(hand)
+    delete = hand.storage.delete
+
+    def breaks(*names: str) -> None:
+        delete(*names)
+        if names and names[-1].endswith("report.json"):
+            raise StorageUnreachableError("storage went away")
+
+    monkeypatch.setattr(hand.storage, "delete", breaks)
+    with pytest.raises(StorageUnreachableError):
+        clean(hand)
+    monkeypatch.undo()
+    hand.empty_and_recover()
+    assert job.view().versions == (2,)
+    clean(hand)
+    assert lies_in(hand, f"{keys.results_folder(job.id)}1/") == []
+
+
+def test_what_inboxes_have_done_goes_after_its_time_and_what_they_wait_for_stays(hand: Hand) -> None:
+    bucket = hand.storage.beside(hand.farm.settings.s3_bucket)
+    base = f"{hand.farm.settings.s3_prefix}-school"
+    for name in ("inbox/a.wav", "processing/b.wav", "done/c.wav", "done/deep/d.png", "failed/e.wav", "results/c.mp4"):
+        bucket.put_bytes(f"{base}/{name}", b"x")
+    inboxes = (f"s3://{hand.farm.settings.s3_bucket}/{base}/inbox",)
+    assert counts(clean(hand, inboxes=inboxes)) == {}, "for ever, unless a time is set"
+    assert counts(clean(hand, inboxes=inboxes, keep_inbox_days=1)) == {}
+    assert counts(clean(hand, inboxes=inboxes, keep_inbox_days=0)) == {"inbox": 3}
+    left = [item.key.removeprefix(f"{base}/") for item in bucket.list(f"{base}/")]
+    assert left == ["inbox/a.wav", "processing/b.wav", "results/c.mp4"]
+
+
+def test_the_farm_cleans_by_its_settings(hand: Hand) -> None:
+    job = hand.done()
+    steps: list[int] = []
+    settings = hand.farm.settings.model_copy(update={"keep_segments_days": 0})
+    with Farm(settings) as farm:
+        found = farm.clean(on_step=lambda so_far: steps.append(so_far.jobs))
+        farm.storage.close()
+    assert counts(found) == {"segments": 6}
+    assert steps == [1]
+    assert json.loads(json.dumps(found.to_dict()))["gone"]["segments"]["objects"] == 6
+    assert lies_in(hand, keys.segments_folder(job.id)) == []
