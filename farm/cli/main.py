@@ -10,7 +10,22 @@ from typing import Annotated
 import typer
 
 from engine.errors import InputError, MissingExtraError, UnknownRendererError
-from farm.cli import batch, clean, demo, doctor, job, recover, settings, slot, stack, submit, verify, webhook, weights
+from farm.cli import (
+    batch,
+    clean,
+    demo,
+    doctor,
+    folder,
+    job,
+    recover,
+    settings,
+    slot,
+    stack,
+    submit,
+    verify,
+    webhook,
+    weights,
+)
 from farm.cli.options import Dir  # noqa: TC001  # Typer reads it
 from farm.cli.screen import complain
 from farm.errors import FarmError
@@ -64,7 +79,7 @@ def root(
 
 for command in (demo, stack, submit, verify, doctor, recover, clean):
     command.register(app)
-for noun in (job, batch, slot, weights, webhook, settings):
+for noun in (job, batch, folder, slot, weights, webhook, settings):
     app.add_typer(noun.app)
 
 

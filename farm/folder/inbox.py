@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from itertools import permutations
 from typing import TYPE_CHECKING
 
 from farm.errors import NotFoundError, SettingsError
@@ -56,6 +57,12 @@ class Inbox:
         """What its keys are made of in the books and in storage."""
         return hashlib.sha256(self.url.encode()).hexdigest()[:16]
 
+    @property
+    def written(self) -> list[str]:
+        """Prefixes in the inbox's bucket below which its files end."""
+        results = [self.results.key] if self.results.bucket == self.bucket else []
+        return [self.processing, self.done, self.failed, *results]
+
     def result(self, speech: str, below: str = "") -> Address:
         """Where the video of a speech goes. below: a folder of the results."""
         return Address(self.results.bucket, f"{self.results.key}{below}{without_ending(speech)}.mp4")
@@ -72,14 +79,11 @@ class Inbox:
         own = [f"{settings.s3_prefix.strip('/')}/{place}".lstrip("/") for place in OURS]
         if self.bucket == settings.s3_bucket and (near := next((x for x in own if _overlap(x, self.prefix)), None)):
             raise SettingsError(f"inbox {self.url!r} overlaps {near!r}, where the farm keeps its own, wanted another")
-        written = [self.processing, self.done, self.failed]
-        if self.results.bucket == self.bucket:
-            written.append(self.results.key)
-        if near := next((place for place in written if _overlap(place, self.prefix)), None):
+        if near := next((place for place in self.written if _overlap(place, self.prefix)), None):
             raise SettingsError(
                 f"inbox {self.url!r} overlaps s3://{self.bucket}/{near}, to which its files go, wanted another name"
             )
-        taken = [Address(self.bucket, place) for place in written[:3]]
+        taken = [Address(self.bucket, place) for place in (self.processing, self.done, self.failed)]
         if self.results in taken or (
             self.results.bucket == settings.s3_bucket and any(_overlap(x, self.results.key) for x in own)
         ):
@@ -90,14 +94,16 @@ class Inbox:
 
 def inboxes(urls: Sequence[str], settings: Settings) -> list[Inbox]:
     """Inboxes that can be watched side by side. Raises SettingsError."""
-    found = [Inbox.at(url, settings) for url in dict.fromkeys(urls)]
-    for number, one in enumerate(found):
-        for other in found[:number]:
-            if one.bucket == other.bucket and (one.done == other.done or _overlap(one.prefix, other.prefix)):
-                raise SettingsError(
-                    f"inboxes {other.url!r} and {one.url!r} lie in one folder or in each other, "
-                    "wanted a folder of its own around each: done/ and failed/ lie there"
-                )
+    found = list({inbox.url: inbox for inbox in (Inbox.at(url, settings) for url in urls)}.values())
+    for one, other in permutations(found, 2):
+        places = [other.prefix, *other.written]
+        if one.bucket == other.bucket and (
+            one.done == other.done or any(_overlap(one.prefix, place) for place in places)
+        ):
+            raise SettingsError(
+                f"inboxes {other.url!r} and {one.url!r} lie in one folder or in each other, "
+                "wanted a folder of its own around each: done/ and failed/ lie there"
+            )
     return found
 
 

@@ -75,6 +75,12 @@ class Watcher:
         books_of.note_look(self._books, self.inbox.id, self._summary(listing, found))
         return found
 
+    def examine(self) -> Found:
+        """List the inbox and judge it as if everything had been seen before; nothing is claimed."""
+        listing = list_inbox(self._storage, self.inbox)
+        self._seen = seen_in(listing)
+        return find(listing, self.eyes())
+
     def eyes(self) -> Eyes:
         return Eyes(self.inbox, self._seen, self._farm.settings.inbox_settle_seconds, self._read_defaults)
 

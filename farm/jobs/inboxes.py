@@ -60,7 +60,8 @@ def claim(
     for first in range(0, len(entries), AT_ONCE):
         rows = [asdict(entry) for entry in entries[first : first + AT_ONCE]]
         found += [
-            (row[0], row[1] if len(row) > 1 else None) for row in books._run("inbox_claim", inbox=inbox, claims=rows, restoring=restoring)
+            (row[0], row[1] if len(row) > 1 else None)
+            for row in books._run("inbox_claim", inbox=inbox, claims=rows, restoring=restoring)
         ]
     return found
 
@@ -125,6 +126,14 @@ def claim_records(books: Books, inbox: str) -> Iterator[str]:
     with books.reaching():
         for _token, record in books.client.hscan_iter(f"farm:inbox:{inbox}:claims", count=1000):
             yield record
+
+
+def open_records(books: Books, inbox: str) -> list[str]:
+    """The record of every claim that has not ended."""
+    with books.reaching():
+        tokens = cast("list[str]", books.client.zrange(f"farm:inbox:{inbox}:open", 0, -1))
+        found = books.client.hmget(f"farm:inbox:{inbox}:claims", tokens) if tokens else []
+    return [record for record in cast("list[str | None]", found) if record is not None]
 
 
 def bumps(books: Books, inbox: str) -> int:

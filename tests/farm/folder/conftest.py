@@ -7,6 +7,7 @@ from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from moto.server import ThreadedMotoServer
 
 from farm import Farm
 from farm.folder.claims import Claim
@@ -100,3 +101,22 @@ def drop(settings: Settings, tmp_path: Path) -> Iterator[Drop]:
     quick = settings.model_copy(update={"inbox_settle_seconds": 0.0, "inbox_seconds": 0.1})
     with ExitStack() as stack:
         yield Drop(quick, tmp_path, stack)
+
+
+@pytest.fixture(scope="session")
+def any_key_server() -> Iterator[dict[str, str]]:
+    """Settings of an S3 server that takes every key that Amazon takes: on ours keys are names of files."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield {"s3_endpoint": f"http://{host}:{port}", "s3_access_key": "moto-access", "s3_secret_key": "moto-secret"}
+    server.stop()
+
+
+@pytest.fixture
+def any_key_drop(settings: Settings, any_key_server: dict[str, str], tmp_path: Path) -> Iterator[Drop]:
+    changes = {**any_key_server, "inbox_settle_seconds": 0.0, "inbox_seconds": 0.1, "s3_bucket": "any-keys"}
+    with ExitStack() as stack:
+        drop = Drop(settings.model_copy(update=changes), tmp_path, stack)
+        drop.storage.ensure_bucket()
+        yield drop

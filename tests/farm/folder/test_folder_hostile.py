@@ -1,0 +1,112 @@
+"""Names from outside do no harm: to files beside them, to places of the farm, to what reads a report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from farm.errors import SettingsError
+from farm.folder import names
+from farm.folder.inbox import Inbox, inboxes
+from farm.folder.report import file_rows
+
+if TYPE_CHECKING:
+    from conftest import Drop
+
+    from farm import Settings
+
+REFUSED = {
+    "dots": "../jobs/20260101-000000-000001/job.wav",
+    "dot": "maths/./one.wav",
+    "dots inside": "maths/../../one.wav",
+    "empty part": "maths//one.wav",
+    "control character": "one\x07.wav",
+    "tab": "one\twav.wav",
+    "escape sequence": "\x1b[31mone.wav",
+    "written backwards": "one\u202evaw.wav",
+    "line separator": "one\u2028.wav",
+}
+
+
+def test_keys_that_lead_elsewhere_or_hide_something_stay_where_they_are(any_key_drop: Drop) -> None:
+    drop = any_key_drop
+    stems = {name: path.rpartition(".")[0] for name, path in REFUSED.items()}
+    for stem in (*stems.values(), "good"):
+        drop.pair(stem)
+    drop.take()
+    assert [job.name for job in drop.jobs()] == ["good"]
+    wanted = {f"inbox/{stem}.{ending}" for stem in stems.values() for ending in ("png", "wav")}
+    assert set(drop.lies()) == wanted | {"processing/good.png", "processing/good.wav"}
+    states = {row.path: row.state for row in file_rows(drop.farm, drop.inbox)}
+    for name, stem in stems.items():
+        assert states[f"{stem}.wav"] in {"refused", "left alone"}, name
+
+
+def test_a_key_with_a_new_line_is_refused() -> None:
+    assert names.refusal("one\n.wav")
+    assert names.refusal("algebra 03, ü.wav") is None
+
+
+def test_names_as_long_as_s3_allows_are_taken_or_said_to_be_too_long(any_key_drop: Drop) -> None:
+    drop = any_key_drop
+    room = names.LONGEST_KEY_BYTES - len(drop.base + "processing/") - len(names.ERROR_SUFFIX)
+    fits = "ü" * ((room - len(".wav")) // 2)
+    too_long = "x" * (names.LONGEST_KEY_BYTES - len(drop.inbox.prefix) - len(".wav"))
+    drop.pair(fits)
+    drop.pair(too_long)
+    watcher = drop.watcher()
+    drop.take(watcher)
+    drop.finish(drop.jobs()[0].id)
+    drop.work(watcher)
+    assert f"done/{fits}.wav" in drop.lies()
+    assert f"results/{fits}.mp4" in drop.lies()
+    rows = {row.path: row for row in file_rows(drop.farm, drop.inbox)}
+    assert rows[f"{too_long}.wav"].state == "refused"
+    assert "bytes, wanted" in rows[f"{too_long}.wav"].words
+
+
+def test_look_alikes_are_two_names_and_a_key_may_begin_another(any_key_drop: Drop) -> None:
+    drop = any_key_drop
+    drop.put("algebra.png", drop.portrait)
+    drop.put("\u0430lgebra.wav", drop.speech)  # a Cyrillic a
+    drop.put("maths", drop.speech)
+    drop.pair("maths/one")
+    drop.pair("maths/one.wav/two")
+    drop.put("%2e%2e/three.wav", drop.speech)
+    drop.pair("\uff0e\uff0e\uff0ffour")  # full-width dots and slash: letters like any other
+    drop.take()
+    assert sorted(job.name for job in drop.jobs()) == ["maths/one", "maths/one.wav/two", "\uff0e\uff0e\uff0ffour"]
+    assert {"inbox/algebra.png", "inbox/\u0430lgebra.wav", "inbox/maths", "inbox/%2e%2e/three.wav"} <= set(drop.lies())
+
+
+def test_a_neighbour_whose_name_begins_like_the_inbox_is_not_looked_at(drop: Drop) -> None:
+    drop.storage.put_bytes(f"{drop.base}inbox2/one.png", drop.portrait)
+    drop.storage.put_bytes(f"{drop.base}inbox2/one.wav", drop.speech)
+    drop.take()
+    assert not drop.jobs()
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("s3://sonic-farm", "wanted s3://bucket/folder"),
+        ("s3://sonic-farm/", "wanted s3://bucket/folder"),
+        ("/home/inbox", "wanted s3://bucket/folder"),
+        ("s3://sonic-farm/a/../b", "wanted s3://bucket/folder"),
+        ("s3://sonic-farm/farm/jobs", "where the farm keeps its own"),
+        ("s3://sonic-farm/farm", "where the farm keeps its own"),
+        ("s3://sonic-farm/drop/done", "to which its files go"),
+        ("s3://sonic-farm/results", "to which its files go"),
+    ],
+)
+def test_an_inbox_that_would_eat_what_is_written_is_refused(settings: Settings, url: str, words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        Inbox.at(url, settings.model_copy(update={"s3_prefix": "farm"}))
+
+
+def test_inboxes_in_one_folder_or_in_each_other_are_refused(settings: Settings) -> None:
+    for other in ("s3://lessons/a/other", "s3://lessons/a/inbox/maths", "s3://lessons/a/done/inbox"):
+        with pytest.raises(SettingsError, match="lie in one folder or in each other"):
+            inboxes(["s3://lessons/a/inbox", other], settings)
+    assert len(inboxes(["s3://lessons/a/inbox", "s3://lessons/b/inbox", "s3://lessons/a/inbox/"], settings)) == 2
