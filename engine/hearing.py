@@ -52,13 +52,13 @@ def preview_hears(chunk: ChunkSpec, gen_frames: int, spec: RenderSpec) -> Touche
 def sonic_hears(chunk: ChunkSpec, gen_frames: int, spec: RenderSpec) -> Touched:
     """Whole windows of whisper. A job is a ring for Sonic: at its ends a chunk hears both of them.
 
-    The windows that a step shifts beyond the job's beginning come back from its end, aligned with it: as far from the
-    end as all steps shift together, its place decides (docs/sonic.md#windows).
+    The windows that a step shifts beyond the job's beginning come back from its end, aligned with it, and the last one
+    may reach over the end to the first frames: so far from both, the job's length decides (docs/sonic.md#windows).
     """
     first, stop = chunk.span
     shifted = max(SHIFT * (spec.steps - 1), -(-(LOOK[1] - LOOK[0]) // TOKENS))
     samples = tuple(_windows(piece, gen_frames) for piece in _on_ring(chunk.span, gen_frames))
-    return Touched(samples, length=first == 0 or stop > gen_frames - shifted)
+    return Touched(samples, length=first < WINDOW or stop > gen_frames - shifted)
 
 
 def _on_ring(span: tuple[int, int], gen_frames: int) -> list[tuple[int, int]]:

@@ -276,3 +276,33 @@ def test_a_speech_without_frames_is_refused() -> None:
 def test_a_geometry_that_cannot_be_is_refused_by_name(wrong: dict[str, int], message: str) -> None:
     with pytest.raises(PlanError, match=message):
         Geometry(**wrong)
+
+
+def test_what_an_earlier_plan_kept_stays_a_chunk_and_the_rest_is_cut_as_a_job() -> None:
+    before = plan_chunks(60 * 25, chunk_seconds=10, geometry=SONIC)
+    keep = [chunk.kept for chunk in before.chunks[:-1]]
+    longer = plan_chunks(95 * 25, chunk_seconds=10, geometry=SONIC, keep=keep)
+    assert [chunk.kept for chunk in longer.chunks[: len(keep)]] == keep
+    assert longer.chunks[: len(keep) - 1] == before.chunks[: len(keep) - 1]
+    assert all(chunk.kept[1] - chunk.kept[0] < 2 * 125 for chunk in longer.chunks[len(keep) :])
+    assert len(longer.chunks) > len(keep) + 2
+    assert plan_chunks(60 * 25, chunk_seconds=7, geometry=SONIC, keep=[chunk.kept for chunk in before.chunks]) == before
+
+
+@given(
+    frames25=st.integers(1, 3000),
+    cuts=st.sets(st.integers(1, 1700)),
+    dropped=st.sets(st.integers(0, 60)),
+    geometry=geometries,
+)
+def test_a_plan_that_keeps_is_a_plan_whatever_it_is_told_to_keep(
+    frames25: int, cuts: set[int], dropped: set[int], geometry: Geometry
+) -> None:
+    edges = sorted({0, *cuts})
+    keep = [pair for place, pair in enumerate(pairwise(edges)) if place not in dropped]
+    plan = plan_chunks(frames25, chunk_seconds=30, geometry=geometry, keep=keep)
+    edges = [0, *plan.cuts, plan.gen_frames]
+    assert [chunk.kept for chunk in plan.chunks] == list(pairwise(edges))
+    lengths = [stop - start for start, stop in pairwise(edges)]
+    assert min(lengths) >= min(geometry.shortest_kept, plan.gen_frames)
+    assert [chunk.index for chunk in plan.chunks] == list(range(len(plan.chunks)))

@@ -22,12 +22,12 @@ from farm.jobs.request import JobRequest
 from farm.jobs.speeds import Work, speeds_of
 from farm.local.servers import redis_server
 from farm.storage import keys
-from tests.conftest import PORTRAIT, running, wait_until
+from tests.conftest import PORTRAIT, ROOT, running, wait_until
 from workers.planfile import PlanFile
 from workers.studio import Studio
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -39,6 +39,7 @@ pytestmark = pytest.mark.timeout(300)
 
 RATE = 16_000
 SECONDS = 24
+GREETING = ROOT / "samples" / "greeting.opus"
 PREVIEW = Work("preview", "cpu", 25)
 
 
@@ -272,6 +273,25 @@ def test_a_job_to_edit_that_is_none_is_refused_before_anything_is_queued(course:
         "edit_of is 20260101-000000-aaaaaa, which is no job that was planned",
         "priority is 11, wanted 0 to 9",
     ]
+
+
+def test_what_acceptance_refused_is_never_taken_and_what_it_then_accepted_is(run_farm: Callable[..., Farm]) -> None:
+    farm = run_farm(slots=2, renderers=("blackout=tests.renderers:Blackout",), reuse=True)
+
+    def rendered(token: str) -> dict[str, list[str | None]]:
+        job = farm.submit(
+            PORTRAIT, GREETING, token=token, renderer="blackout", chunk_seconds=2, min_resolution=256, check=True
+        )
+        attempts: dict[str, list[str | None]] = {}
+        for attempt in job.wait(120).attempts:
+            attempts.setdefault(attempt.unit, []).append(attempt.outcome)
+        assert attempts.pop("stitch") == ["refused", "done"]
+        assert attempts.pop("plan") == ["done"]
+        return attempts
+
+    first = rendered("one")
+    assert first == {unit: ["done", "done"] if unit == "1" else ["done"] for unit in first}
+    assert rendered("other") == {unit: ["done", "taken"] if unit == "1" else ["taken"] for unit in first}
 
 
 def test_a_farm_that_is_told_not_to_takes_nothing(course: Course) -> None:
