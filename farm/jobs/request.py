@@ -76,7 +76,6 @@ class JobRequest:
             "max_attempts": self.max_attempts,
             "token": self.token,
             "pixels": self.pixels,
-            "licence": self.licence,
             "warnings": json.dumps(self.warnings),
             **({"batch": self.batch, "row": self.row} if self.batch else {}),
             **({"held": 1} if self.held else {}),

@@ -6,6 +6,7 @@ import json
 from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 
+from engine.renderer import BUILT_IN
 from farm.errors import NotFoundError
 from farm.jobs.model import (
     AttemptView,
@@ -75,7 +76,7 @@ def job_view(books: Books, job: str) -> JobView:
         pipe.time()
         *units, review, attempts, (seconds, micros) = pipe.execute()
     now = seconds + micros / 1e6
-    ended = tuple(AttemptView(**json.loads(line)) for line in attempts)
+    ended = tuple(map(_ended, attempts))
     taken = {(attempt.unit, attempt.number): attempt.taken_from for attempt in ended if attempt.taken_from}
     chunks = tuple(_chunk_view(index, unit, taken) for index, unit in enumerate(units[2:]))
     running = tuple(
@@ -85,13 +86,13 @@ def job_view(books: Books, job: str) -> JobView:
     )
     state = JobState(fields["state"])
     share = _share(state, chunks, float(units[1].get("percent", 0)))
-    paused = fields.get("paused") == "1"
+    paused, renderer = fields.get("paused") == "1", fields["renderer"]
     return JobView(
         id=job,
         state=state,
         name=fields["name"],
         owner=fields["owner"],
-        renderer=fields["renderer"],
+        renderer=renderer,
         priority=int(fields["priority"]),
         paused=paused,
         needs_review=fields.get("needs_review") == "1",
@@ -109,7 +110,7 @@ def job_view(books: Books, job: str) -> JobView:
         error=Failure(fields["error_code"], fields["error_message"]) if "error_code" in fields else None,
         current=int(current) if current is not None else None,
         review=_findings(review),
-        licence=fields.get("licence", ""),
+        licence=BUILT_IN[renderer].licence if renderer in BUILT_IN else "",
         warnings=warnings_of(fields),
     )
 
@@ -170,7 +171,7 @@ def events(books: Books, job: str) -> list[Event]:
     job_fields(books, job)
     with books.reaching():
         lines = cast("list[str]", books.client.lrange(f"farm:job:{job}:events", 0, -1))
-    return [Event(**json.loads(line)) for line in lines]
+    return [Event(*json.loads(line)) for line in lines]
 
 
 def slot_views(books: Books) -> list[SlotView]:
@@ -232,6 +233,11 @@ def _chunk_view(index: int, unit: dict[str, str], taken: Mapping[tuple[str, int]
         attempts=int(unit.get("attempt", 0)),
         taken_from=taken.get((str(index), accepted)),
     )
+
+
+def _ended(line: str) -> AttemptView:
+    unit, number, slot, started, ended, outcome, reason, taken_from = json.loads(line)
+    return AttemptView(unit, number, slot, started, ended, outcome, reason or None, taken_from or None)
 
 
 def _running(name: str, unit: dict[str, str]) -> AttemptView:

@@ -3,7 +3,7 @@
 -- an idle slot takes what waits at a busy or a lost one.
 if redis.call('EXISTS', 'farm:storage:paused') == 1 then return '[]' end
 
-local weights, limits = get(POLICY, 'weights', 'limits')
+local weights, limits, half_life = get(POLICY, 'weights', 'limits', 'half_life_ms')
 weights, limits = cjson.decode(weights or '{}'), cjson.decode(limits or '{}')
 -- What a chunk in hand will take is not used yet, but stands for it: slots that come free together are shared too.
 local pace = tonumber(redis.call('GET', PACE) or 1)
@@ -81,12 +81,13 @@ end
 local function fits(slot, pixels) return not slot.most_pixels or tonumber(pixels or 0) <= slot.most_pixels end
 local function kept_off(slot, job) return redis.call('SISMEMBER', job_key(job) .. ':off', slot.name) == 1 end
 
+-- Slot time used lately, and what is in hand, for the owner's weight.
 local shares = {}
 local function share_of(owner)
   if not shares[owner] then
-    local in_hand, rendering, since = get(owner_key(owner), 'in_hand', 'rendering', 'began')
+    local used, at, in_hand, rendering, since = get(owner_key(owner), 'used', 'at', 'in_hand', 'rendering', 'began')
     local so_far = (rendering or 0) * now - (since or 0)
-    shares[owner] = (used_by(owner) + so_far + (in_hand or 0) * pace) / (weights[owner] or 1)
+    shares[owner] = (faded(used, at, half_life) + so_far + (in_hand or 0) * pace) / (weights[owner] or 1)
   end
   return shares[owner]
 end
@@ -116,33 +117,37 @@ local function oldest_job(owner, slot, priority)
 end
 
 local function owners_of(slot, priority)
-  local owners, seen = {}, {}
+  local owners = {}
   for _, renderer in ipairs(slot.renderers) do
-    for _, owner in ipairs(redis.call('SMEMBERS', owners_key(renderer, priority))) do
-      if not seen[owner] then owners[#owners + 1] = owner end
-      seen[owner] = true
-    end
+    for _, owner in ipairs(redis.call('SMEMBERS', owners_key(renderer, priority))) do owners[owner] = true end
   end
-  table.sort(owners, function(a, b)
-    if share_of(a) ~= share_of(b) then return share_of(a) < share_of(b) end
-    return a < b
-  end)
   return owners
+end
+
+-- The owners with the least share, taken out of `owners`.
+local function take_least(owners)
+  local least, share = {}, nil
+  for owner in pairs(owners) do
+    local of_owner = share_of(owner)
+    if not share or of_owner < share then least, share = {}, of_owner end
+    if of_owner == share then least[#least + 1] = owner end
+  end
+  for _, owner in ipairs(least) do owners[owner] = nil end
+  return least
 end
 
 local function pick(slot)
   for priority = 0, 9 do
-    local best, best_age, best_share
-    for _, owner in ipairs(owners_of(slot, priority)) do
-      if best and share_of(owner) > best_share then break end
-      if owner_may(owner, slot) then
-        local job, age = oldest_job(owner, slot, priority)
-        if job and (not best or before(age, job, best_age, best)) then
-          best, best_age, best_share = job, age, share_of(owner)
-        end
+    local owners = owners_of(slot, priority)
+    while next(owners) do
+      local best, best_age
+      for _, owner in ipairs(take_least(owners)) do
+        local job, age
+        if owner_may(owner, slot) then job, age = oldest_job(owner, slot, priority) end
+        if job and (not best or before(age, job, best_age, best)) then best, best_age = job, age end
       end
+      if best then return best, redis.call('ZRANGE', waiting_key(best), 0, 0)[1] end
     end
-    if best then return best, redis.call('ZRANGE', waiting_key(best), 0, 0)[1] end
   end
 end
 

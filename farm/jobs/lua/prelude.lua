@@ -34,8 +34,7 @@ local function answer(value) return cjson.encode(value) end
 local tell_job, tell_batch  -- webhooks.lua
 
 local function event(job, what, who, detail)
-  redis.call('RPUSH', job_key(job) .. ':events',
-    cjson.encode({at = now / 1000, what = what, who = who, detail = detail or ''}))
+  redis.call('RPUSH', job_key(job) .. ':events', cjson.encode({now / 1000, what, who, detail or ''}))
 end
 
 -- What happened how often since the books began, for dashboards: nobody has to read jobs for that.
@@ -50,12 +49,7 @@ local function ended(state) return state == 'done' or state == 'failed' or state
 
 -- Owners: the slot time they used, fading with its age, and what they have in hand.
 
-local function used_by(owner)
-  local used, at = get(owner_key(owner), 'used', 'at')
-  if not used then return 0 end
-  local half_life = tonumber(redis.call('HGET', POLICY, 'half_life_ms') or HALF_LIFE_MS)
-  return used * 2 ^ ((at - now) / half_life)
-end
+local function faded(used, at, half_life) return used and used * 2 ^ ((at - now) / (half_life or HALF_LIFE_MS)) or 0 end
 
 local function began(owner)
   redis.call('HINCRBY', owner_key(owner), 'rendering', 1)
@@ -66,7 +60,9 @@ end
 local function charge(owner, started)
   redis.call('HINCRBY', owner_key(owner), 'rendering', -1)
   redis.call('HINCRBY', owner_key(owner), 'began', -started)
-  redis.call('HSET', owner_key(owner), 'used', string.format('%.3f', used_by(owner) + now - started), 'at', now)
+  local used, at = get(owner_key(owner), 'used', 'at')
+  local sum = faded(used, at, get(POLICY, 'half_life_ms')) + now - started
+  redis.call('HSET', owner_key(owner), 'used', string.format('%.3f', sum), 'at', now)
 end
 
 -- Batches: their jobs counted by state, and beside it those that are held and those that need review.
@@ -239,8 +235,7 @@ local blame, praise  -- what an attempt says of its slot and of storage: blame.l
 local function close_attempt(job, unit, outcome, reason, taken_from)
   local number, slot, started = get(unit_key(job, unit), 'attempt', 'slot', 'started')
   redis.call('RPUSH', job_key(job) .. ':attempts', cjson.encode({
-    unit = unit, number = tonumber(number), slot = slot, started = started / 1000, ended = now / 1000,
-    outcome = outcome, reason = reason, taken_from = taken_from,
+    unit, tonumber(number), slot, started / 1000, now / 1000, outcome, reason or '', taken_from or '',
   }))
   tally('attempt', is_chunk(unit) and 'chunk' or unit, outcome)
   free_slot(slot, job, unit)
