@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from farm.batch.lines import all_rows
+from farm.batch.pilot import MARK
 from farm.batch.sheet import Clip, contact_sheet, page
 from farm.errors import NotAllowedError
 from farm.jobs.batches import batch_row
@@ -79,7 +80,7 @@ def _clip(storage: Storage, row: RowView, shown: Shown | None, video: Path) -> C
     label += [f"look at {one.timecode}: {one.sentence}" for one in row.review]
     return Clip(
         row=row.row,
-        name=row.name,
+        name=row.name.removesuffix(MARK),
         label=", ".join(label),
         rows=_ranges(stands_for),
         video=video if row.result is not None else None,

@@ -12,7 +12,7 @@ from farm.storage import keys
 from farm.submission import LONGEST_NAME, Lesson
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from contextlib import AbstractContextManager
 
     from farm.storage.s3 import Storage
@@ -67,6 +67,11 @@ class Candidate:
     def who(self) -> str:
         return self.presenter or f"portrait {Path(str(self.lesson.portrait)).name}"
 
+    @property
+    def clip_name(self) -> str:
+        name = self.lesson.name if self.lesson.name is not None else Path(str(self.lesson.speech)).stem
+        return name[: LONGEST_NAME - len(MARK)] + MARK
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -79,23 +84,29 @@ class Sample:
 
 
 def pilot_samples(
-    rows: Iterable[Candidate], pilot: Pilot, *, folder: Path, local: Callable[[str], AbstractContextManager[Path]]
+    rows: Iterable[Candidate],
+    pilot: Pilot,
+    *,
+    folder: Path,
+    local: Callable[[str], AbstractContextManager[Path]],
+    before: Kept | None = None,
 ) -> list[Sample]:
     """The clips to submit: a row's own lesson with a few seconds of its speech, cut sample by sample.
 
     rows: in order, only those that are right. folder: where the cut speeches are written; they are needed until the
-    clips are submitted. local: a speech's file on this machine, for a while. Raises SpeechError.
+    clips are submitted. local: a speech's file on this machine, for a while. before: the clips of an earlier submit,
+    which go on standing for theirs. Raises SpeechError.
     """
     found = []
-    for number, (chosen, stands_for) in enumerate(_chosen(list(rows), pilot)):
+    shown = {(clip.row, clip.name) for clip in before.clips} if before is not None else set()
+    for number, (chosen, stands_for) in enumerate(_chosen(list(rows), pilot, shown)):
         lesson = chosen.lesson
-        name = lesson.name if lesson.name is not None else Path(str(lesson.speech)).stem
         with local(str(lesson.speech)) as speech:
             cut = _cut(speech, folder / f"pilot-{number}.wav", pilot)
         clip = replace(
             lesson,
             speech=cut,
-            name=name[: LONGEST_NAME - len(MARK)] + MARK,
+            name=chosen.clip_name,
             token=f"{lesson.token}{MARK}" if lesson.token is not None else None,
             duration=None,  # both speak of the whole speech
             subtitles=None,
@@ -112,13 +123,19 @@ def _cut(speech: Path, target: Path, pilot: Pilot) -> Path:
     return target
 
 
-def _chosen(rows: list[Candidate], pilot: Pilot) -> list[tuple[Candidate, tuple[int, ...]]]:
+def _chosen(
+    rows: list[Candidate], pilot: Pilot, shown: Collection[tuple[int, str]]
+) -> list[tuple[Candidate, tuple[int, ...]]]:
     """The rows to show, each with those it stands for: the ones up to the next, or all of its presenter."""
     groups: dict[object, list[Candidate]] = {}
     for place, row in enumerate(rows):
         one = place // pilot.every if pilot.every is not None else (row.presenter, row.presenter or row.lesson.portrait)
         groups.setdefault(one, []).append(row)
-    return [(group[0], tuple(dict.fromkeys(row.row for row in group))) for group in groups.values()]
+    chosen = []
+    for group in groups.values():
+        known = next((row for row in group if (row.row, row.clip_name) in shown), None)
+        chosen.append((known or group[0], tuple(dict.fromkeys(row.row for row in group))))
+    return chosen
 
 
 @dataclass(frozen=True)

@@ -173,4 +173,5 @@ def _binding(books: Books, sample: Sequence[RowView], lanes: int) -> str:
     found = why(books, following.job)
     if found.cause in {"working", "sent"} or (lanes and found.cause in {"turn", "queue"}):
         return ""
-    return f"Row {following.row} is the next. {found.sentence}"
+    sentence = found.sentence
+    return f"Row {following.row} {sentence[3:]}" if sentence.startswith("It ") else f"Row {following.row}: {sentence}"

@@ -84,7 +84,7 @@ def test_a_paused_batch_says_who_paused_it_and_how_it_goes_on(hand: Hand) -> Non
 def test_an_open_batch_says_what_its_next_row_waits_for(hand: Hand) -> None:
     batch, jobs = batch_of(hand, 2)
     fail(hand, jobs[0])
-    assert batch.view().waits_for == "Row 3 is the next. It waits to be planned, but no cpu worker is at work."
+    assert batch.view().waits_for == "Row 3 waits to be planned, but no cpu worker is at work."
 
 
 def test_a_batch_that_failed_too_often_says_so_and_can_be_resumed(hand: Hand) -> None:
