@@ -149,7 +149,7 @@ class Settings(BaseModel):
     webhook_secret: str | None = Field(
         None,
         min_length=16,
-        description="what webhooks are signed with, 16 characters or more",
+        description="what webhooks are signed with, 16 characters or more; `farm up` makes one if there is none",
         json_schema_extra=SECRET,
     )
     webhook_url: str | None = Field(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from farm.errors import NotFoundError, StorageError
 from farm.jobs.batches import enter_batch
+from farm.jobs.hooks import batch_is_entered
 from farm.storage import keys
 
 if TYPE_CHECKING:
@@ -116,7 +117,10 @@ def restore_batches(books: Books, storage: Storage) -> list[str]:
     with books.reaching():
         lost = [batch for batch in batches if not books.client.exists(f"farm:batch:{batch}")]
     for batch in lost:
-        asked_of(storage, batch).enter(books)
+        asked = asked_of(storage, batch)
+        asked.enter(books)
+        batch_is_entered(books, batch, over=False, webhook=asked.webhook)
+        batch_is_entered(books, batch, over=True, new=False)
     return lost
 
 

@@ -105,6 +105,10 @@ def flower_password(settings: Settings) -> str:
     return settings.flower_password or secrets.token_urlsafe(12)
 
 
+def webhook_secret(settings: Settings) -> str:
+    return settings.webhook_secret or secrets.token_urlsafe(24)
+
+
 def write_toml(settings: Settings, values: Mapping[str, Any]) -> Settings:
     """Write what is not a default, and `values`, to farm.toml; the settings that a process of the stack will read."""
     kept = {

@@ -90,6 +90,7 @@ class Supervisor:
             {
                 "flower_port": config.flower_port(self.settings),
                 "flower_password": config.flower_password(self.settings),
+                "webhook_secret": config.webhook_secret(self.settings),
                 "metrics_port": metrics.metrics_port(self.settings),
             },
         )

@@ -107,7 +107,8 @@ def test_it_says_every_part_and_leads_there_by_farm_toml(running: Running) -> No
 
 
 def test_no_secret_is_in_any_command_line(running: Running) -> None:
-    secrets = [running.settings.flower_password, running.settings.s3_secret_key, running.settings.redis_url]
+    of = running.settings
+    secrets = [of.flower_password, of.webhook_secret, of.s3_secret_key, of.redis_url]
     lines = [" ".join(process.cmdline()) for process in running.family()]
     assert len(lines) > 10
     assert not [line for line in lines for secret in secrets if str(secret) in line]

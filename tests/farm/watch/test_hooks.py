@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from farm.batch.kept import Asked, keep
 from farm.errors import InputRefusedError, NotFoundError
 from farm.hooks.post import signature
 from farm.jobs import hooks
@@ -414,3 +415,25 @@ def test_the_check_of_the_page_on_webhooks_tells_ours_from_others(hand: Hand, re
     assert not check(old, got.body, SECRET), "replayed"
     for nonsense in ("", "t=,v1=", "v1", "t=1,v1=\N{SNOWMAN}", "t=x,v1=00"):
         assert not check(nonsense, got.body, SECRET)
+
+
+def test_a_recovered_batch_still_tells_of_its_jobs(hand: Hand, receiver: Receiver) -> None:
+    batch = "20260101-000000-batch1"
+    asked = Asked(
+        id=batch,
+        name="Algebra",
+        owner="ada",
+        submitted=time.time(),
+        manifest="algebra.csv",
+        rows=2,
+        webhook=receiver.url(),
+    )
+    keep(hand.storage, asked)
+    asked.enter(hand.books)
+    hooks.batch_is_entered(hand.books, batch, over=False, webhook=asked.webhook)
+    finished(hand, batch=batch, row=1)
+    job = hand.planned(1, batch=batch, row=2)
+    hand.empty_and_recover()
+    hand.render(job, 0)
+    hand.stitch(job)
+    assert sorted(told(hand, receiver)) == ["batch.done", "job.done"], "what ended before is not told again"
