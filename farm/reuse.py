@@ -139,13 +139,12 @@ def kept_seconds(plan: Plan, chunks: Iterable[int]) -> float:
 
 
 def in_words(plan: Plan, chunks: Collection[int]) -> str:
-    """'14 of 21 chunks are rendered already (420 s of video)', or nothing."""
+    """'14 of 21 chunks are rendered already (420 s of video)'."""
+    chunks_are = "chunks are" if len(plan.chunks) > 1 else "chunk is"
     if not chunks:
-        return ""
-    return (
-        f"{len(chunks)} of {len(plan.chunks)} {'chunks are' if len(plan.chunks) > 1 else 'chunk is'} rendered already "
-        f"({kept_seconds(plan, chunks):g} s of video)"
-    )
+        return f"none of {len(plan.chunks)} {chunks_are} rendered already"
+    seconds = kept_seconds(plan, chunks)
+    return f"{len(chunks)} of {len(plan.chunks)} {chunks_are} rendered already ({seconds:g} s of video)"
 
 
 def _source(found: object) -> Source | None:

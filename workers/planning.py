@@ -40,10 +40,16 @@ def plan(worker: Worker, job: str) -> None:
         return
     with attempt_at(lease, worker.books, worker.storage, lease_seconds=worker.settings.lease_seconds) as attempt:
         told = _stored_plan(worker, job) or _make_plan(worker, worker.request(job), attempt)
-        found, remark = told.plan, in_words(told.plan, told.rendered or ())
+        found, remark = told.plan, in_words(told.plan, told.rendered) if told.rendered else ""
         for trial in patiently():
             with trial:
-                worker.books.planned(lease, frames25=found.frames25, chunks=len(found.chunks), remark=remark)
+                worker.books.planned(
+                    lease,
+                    frames25=found.frames25,
+                    chunks=len(found.chunks),
+                    rendered=len(told.rendered or ()),
+                    remark=remark,
+                )
     worker.dispatch()
 
 

@@ -59,6 +59,8 @@ def words(chunk: ChunkView) -> str:
         text += f" on {chunk.slot}"
     if chunk.slot and chunk.state is UnitState.SENT:
         text += f" for {chunk.slot}"
+    if chunk.taken_from and chunk.state is UnitState.DONE:
+        text += f", taken from {chunk.taken_from}"
     return f"{text}, attempt {chunk.attempts}" if chunk.attempts > 1 else text
 
 

@@ -13,6 +13,7 @@ from engine.plan import GEN_RATE
 from engine.spec import FRAME_RATE
 from farm.cli.chunkmap import bar
 from farm.cli.show import clock, duration
+from farm.reuse import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,6 +90,8 @@ def _facts(found: DryRun) -> Table:
     table.add_row("length", f"{clock(plan.frames25)} ({plan.frames25} frames)")
     table.add_row("chunks", f"{len(plan.chunks)} of about {found.length.seconds:g} s ({found.length.because})")
     table.add_row("computed", _waste(plan))
+    if found.rendered is not None:
+        table.add_row("saved", in_words(plan, found.rendered))
     expected = found.expected
     table.add_row(
         "finished", "not known" if expected.seconds is None else f"about {duration(expected.seconds)} from now"

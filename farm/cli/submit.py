@@ -11,7 +11,7 @@ import typer
 from engine.spec import BLURRY_BELOW_STEPS, FITS, FRAMINGS, QUALITIES, RANGES, SIZES, OutputSpec, RenderSpec
 from farm.cli.fetch import download, writable
 from farm.cli.follow import follow, wait_silently
-from farm.cli.options import PRIORITY_WORDS, Dir, Json, complete_renderer, completes, examples
+from farm.cli.options import PRIORITY_WORDS, Dir, Json, complete_job, complete_renderer, completes, examples
 from farm.cli.screen import console, note, say, say_json
 from farm.jobs.model import DEFAULT_PRIORITY
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from farm import Farm, Job
+    from farm.dryrun import DryRun
 
 LOOK, FORM, ORDER = "What it looks like", "How it leaves", "How it is rendered"
 
@@ -216,6 +217,16 @@ def submit(
             help="Submits with one token are one job. Default: same owner, inputs and settings are.",
         ),
     ] = None,
+    edit_of: Annotated[
+        str,
+        typer.Option(
+            metavar="JOB",
+            autocompletion=complete_job,
+            rich_help_panel=ORDER,
+            show_default=False,
+            help="Keep this job's cuts where the speech is the same, so that only what changed is rendered.",
+        ),
+    ] = "",
     webhook: Annotated[
         str,
         typer.Option(
@@ -256,6 +267,7 @@ def submit(
         "token": token,
         "subtitles": subtitles,
         "consent": consent,
+        "edit_of": edit_of,
         "webhook": webhook,
         "renderer": renderer,
         "seed": seed,
@@ -281,6 +293,8 @@ def submit(
         if dry_run:
             _show_plan(farm, portrait, speech, wanted, as_json=as_json)
             return
+        if edit_of and not as_json:
+            _say_saved(farm, portrait, speech, wanted)
         job = _submitted(farm, portrait, speech, wanted, quiet=as_json)
         if not as_json:
             _announce(job)
@@ -298,16 +312,30 @@ def _submitted(farm: Farm, portrait: str, speech: str, wanted: dict[str, Any], *
         return farm.submit(portrait, speech, on_progress=show, **wanted)
 
 
+def _say_saved(farm: Farm, portrait: str, speech: str, wanted: dict[str, Any]) -> None:
+    """What the job that is edited has rendered already."""
+    from farm.reuse import in_words
+
+    found = _planned(farm, portrait, speech, wanted, quiet=False)
+    if found.rendered is not None:
+        say(f"{in_words(found.plan, found.rendered).capitalize()}.")
+
+
 def _show_plan(farm: Farm, portrait: str, speech: str, wanted: dict[str, Any], *, as_json: bool) -> None:
-    planned = {what: value for what, value in wanted.items() if what not in {"name", "owner", "token", "consent", "webhook"}}
-    with _progress(as_json) as show:
-        found = farm.dry_run(portrait, speech, on_progress=show, **planned)
+    found = _planned(farm, portrait, speech, wanted, quiet=as_json)
     if as_json:
         say_json(found.to_dict())
     else:
         from farm.cli.planchart import PlanChart
 
         console().print(PlanChart(found))
+
+
+def _planned(farm: Farm, portrait: str, speech: str, wanted: dict[str, Any], *, quiet: bool) -> DryRun:
+    left_out = {"name", "owner", "token", "consent", "webhook"}
+    planned = {what: value for what, value in wanted.items() if what not in left_out}
+    with _progress(quiet) as show:
+        return farm.dry_run(portrait, speech, on_progress=show, **planned)
 
 
 @contextmanager

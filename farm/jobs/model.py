@@ -136,7 +136,8 @@ class JobView:
 
     submitted, started, ended: Unix seconds. frames25: None until the job is planned. percent: of the whole job.
     seconds_left: None until something was rendered. versions: finished results, oldest first. current: the one that
-    counts; result, digest, review: its storage key, SHA-256 over its frame hashes, what to look at in it.
+    counts; result, digest, review: its storage key, SHA-256 over its frame hashes, what to look at in it. rendered: how
+    many of its chunks were rendered already, for others, when it was planned.
     """
 
     id: str
@@ -163,6 +164,7 @@ class JobView:
     review: tuple[Finding, ...] = ()
     licence: str = ""
     warnings: tuple[str, ...] = field(default=())
+    rendered: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

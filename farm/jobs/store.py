@@ -210,9 +210,12 @@ class Books:
         with self.reaching():
             return self.client.get(f"farm:token:{token}")  # type: ignore[return-value]
 
-    def planned(self, lease: Lease, *, frames25: int, chunks: int, remark: str = "") -> bool:
-        """The plan is written; False when this attempt is no longer the current one. remark: for the history."""
-        return self._recorded("planned", lease, frames25=frames25, chunks=chunks, remark=remark)
+    def planned(self, lease: Lease, *, frames25: int, chunks: int, rendered: int = 0, remark: str = "") -> bool:
+        """The plan is written; False when this attempt is no longer the current one.
+
+        rendered: how many of the chunks were rendered already, for others. remark: for the history.
+        """
+        return self._recorded("planned", lease, frames25=frames25, chunks=chunks, rendered=rendered, remark=remark)
 
     def record(self, lease: Lease, *, taken: str = "") -> Recorded:
         """A chunk's segment is published; the last one makes the stitch due, exactly once.

@@ -112,6 +112,7 @@ def job_view(books: Books, job: str) -> JobView:
         review=_findings(review),
         licence=BUILT_IN[renderer].licence if renderer in BUILT_IN else "",
         warnings=warnings_of(fields),
+        rendered=int(fields.get("rendered", 0)),
     )
 
 

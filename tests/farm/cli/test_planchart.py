@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
 import pytest
 from rich.cells import cell_len
@@ -54,6 +55,13 @@ def test_a_short_plan_shows_each_chunk_and_what_its_cut_lies_in() -> None:
         "speech",
     ]
     assert "Warning: the farm does not answer" in text
+
+
+def test_what_was_rendered_already_is_said_before_with_its_video_seconds() -> None:
+    run = found(2)
+    assert "saved" not in drawn(run)
+    assert "2 of 4 chunks are rendered already (60 s of video)" in drawn(replace(run, rendered=(0, 1)))
+    assert "none of 4 chunks are rendered already" in drawn(replace(run, rendered=()))
 
 
 def test_waste_is_told_in_windows_and_in_frames() -> None:

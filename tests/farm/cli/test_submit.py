@@ -38,6 +38,14 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_is_queued(c
     assert cli("job", "list", "--json").json == []
 
 
+def test_a_job_to_edit_must_be_one_that_was_planned(cli: Cli) -> None:
+    for named in ("20260101-000000-aaaaaa", "../../etc"):
+        answer = cli("submit", *LESSON, "--edit-of", named, "--steps", "300")
+        assert (answer.code, answer.out) == (2, "")
+        assert named in answer.err
+        assert "steps is 300" in answer.err
+
+
 def test_a_job_that_no_slot_can_render_is_queued_with_a_warning(cli: Cli) -> None:
     answer = cli("submit", *LESSON, "--renderer", "sonic", "--name", "Algebra 03")
     assert answer.code == 0

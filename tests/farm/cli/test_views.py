@@ -97,6 +97,14 @@ def test_few_chunks_have_a_bar_each_with_percent_slot_and_attempt() -> None:
     assert "failed, attempt 3" in lines[5]
 
 
+def test_chunks_that_were_taken_say_from_which_job_and_the_card_counts_them() -> None:
+    taken = tuple(ChunkView(i, DONE, "gpu0", 100.0, 1, "20261120-101010-aaaaaa") for i in range(2))
+    card = drawn(JobCard(job(3, chunks=(*taken, ChunkView(2, WAITING)), rendered=2)), width=120)
+    assert "2 of 3 chunks were rendered already, 2 taken from 20261120-101010-aaaaaa" in card
+    assert "done on gpu0, taken from 20261120-101010-aaaaaa" in card
+    assert "saved" not in drawn(JobCard(job(3)))
+
+
 def test_what_failed_is_listed_first_with_its_reason_under_a_large_map() -> None:
     rendering = [ChunkView(i, RENDERING, f"gpu{i}", 1.0, 1) for i in range(99)]
     many = (*rendering, ChunkView(99, FAILED, "gpu0"))
