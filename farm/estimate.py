@@ -144,7 +144,7 @@ def estimate(
     """
     if not load.devices:
         return Estimate(None, (f"no slot offers renderer {spec.renderer!r} now",))
-    known = {device: _speed(Work(spec.renderer, device, spec.steps), speeds) for device in set(load.devices)}
+    known = {device: speed_of(Work(spec.renderer, device, spec.steps), speeds) for device in set(load.devices)}
     unknown = sorted(device for device, speed in known.items() if speed is None)
     if unknown:
         return Estimate(None, (f"renderer {spec.renderer!r} was not measured yet on {', '.join(unknown)}",))
@@ -155,7 +155,7 @@ def estimate(
     around, video = 0.0, plan.gen_frames / GEN_RATE
     words = [_words(spec.renderer, device, speed, paces) for device, speed in sorted(known.items()) if speed]
     for step in ("plan", "stitch"):
-        speed = _speed(Work(step, "cpu"), speeds)
+        speed = speed_of(Work(step, "cpu"), speeds)
         around += speed.pace * video if speed else 0.0
     if load.waiting:
         words.append(f"{load.waiting} {_plural('chunk', load.waiting)} of other jobs first, about {queue:.0f} s")
@@ -175,7 +175,7 @@ def _rendered(plan: Plan, chunks: Sequence[ChunkSpec], paces: list[float]) -> fl
     return finish
 
 
-def _speed(work: Work, speeds: Mapping[Work, Speed]) -> Speed | None:
+def speed_of(work: Work, speeds: Mapping[Work, Speed]) -> Speed | None:
     """As measured, else as assumed for what comes with the farm."""
     if work in speeds:
         return speeds[work]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from farm.batch.batch import Batch
     from farm.batch.intake import BatchCheck, Order
+    from farm.batch.plan import BatchPlan
     from farm.batch.submit import Submitted
     from farm.dryrun import DryRun
     from farm.jobs.batches import BatchRow
@@ -244,6 +245,15 @@ class Farm:
 
         check = manifest if isinstance(manifest, BatchCheck) else self.check_batch(manifest, on_step=on_step)
         return submit_check(self, check, order or Order(), on_step or (lambda *_: None))
+
+    def plan_batch(
+        self, manifest: str | Path | BatchCheck, order: Order | None = None, *, on_step: OnCount | None = None
+    ) -> BatchPlan:
+        """Foretell what submitting a manifest would add: video, chunks, hours, money, when it is done."""
+        from farm.batch.intake import BatchCheck, Order, plan_check
+
+        check = manifest if isinstance(manifest, BatchCheck) else self.check_batch(manifest, on_step=on_step)
+        return plan_check(self, check, order or Order())
 
     def batch(self, id: str) -> Batch:
         """A batch by its id; raises NotFoundError."""

@@ -108,6 +108,11 @@ class Settings(BaseModel):
     )
     max_speech_seconds: float = Field(4 * 3600, gt=0, description="longest speech that is accepted")
 
+    gpu_hour_price: float | None = Field(
+        None, gt=0, description="what an hour of one GPU costs; empty: plans of batches name no money"
+    )
+    currency: str = Field("USD", pattern="^[A-Z]{3}$", description="what gpu_hour_price is in, three letters")
+
     inboxes: Names = Field((), description="folders in storage whose files become jobs: s3://bucket/folder")
     inbox_results: str = Field(
         "", description="where videos of inboxes go, s3://bucket/folder; empty: results/ beside the inbox"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from farm.batch.pilot import Pilot
+    from farm.batch.plan import BatchPlan
     from farm.batch.submit import OnStep, Submitted
     from farm.service import Farm
 
@@ -102,9 +103,20 @@ def submit_check(farm: Farm, check: BatchCheck, order: Order, on_step: OnStep) -
     return replace(submitted, pilot=_submit_pilot(farm, check, order.pilot, submitted, on_step))
 
 
+def plan_check(farm: Farm, check: BatchCheck, order: Order) -> BatchPlan:
+    """Foretell what a submit would add; rows that are jobs of the batch already count for nothing."""
+    from farm.batch.plan import plan_rights
+    from farm.batch.submit import new_rights
+
+    rights = [row.right for row in check.rows if row.right is not None]
+    name = order.name if order.name is not None else check.stem
+    new = new_rights(farm, rights, owner=check.owner, name=name)
+    return plan_rights(farm, new, there=len(rights) - len(new))
+
+
 def _submit_pilot(farm: Farm, check: BatchCheck, pilot: Pilot, whole: Submitted, on_step: OnStep) -> str:
     """The clips as a batch of their own; its id. Those of an earlier submit are known by their content."""
-    from farm.batch.pilot import MARK, Candidate, keep_samples, pilot_samples
+    from farm.batch.pilot import MARK, Candidate, keep_samples, pilot_of, pilot_samples
     from farm.batch.submit import Terms, submit_rows
 
     rights = [(row, row.right) for row in check.rows if row.right is not None]
@@ -112,7 +124,8 @@ def _submit_pilot(farm: Farm, check: BatchCheck, pilot: Pilot, whole: Submitted,
     terms = Terms(name=whole.name[: LONGEST_NAME - len(MARK)] + MARK, owner=check.owner, manifest=check.manifest)
     with TemporaryDirectory(prefix="sonic-farm-pilot-") as folder:
         local = partial(local_file, storage=farm.storage)
-        samples = pilot_samples(candidates, pilot, folder=Path(folder), local=local)
+        before = pilot_of(farm.storage, whole.id)
+        samples = pilot_samples(candidates, pilot, folder=Path(folder), local=local, before=before)
         rows = [Row(one.row, one.lesson.name or "", one.who, one.lesson) for one in samples]
         checked = _check(farm, rows, check.owner, on_step)
         clips = submit_rows(farm, checked, terms, on_step)

@@ -66,7 +66,7 @@ def _rows(entry: Entry, manifest: Manifest, given: Given, storage: Storage) -> I
     filled = _fill(entry, manifest, given)
     cells, speech = filled.cells, filled.cells.get("speech")
     for name in ("portrait", "speech"):
-        if name not in cells and not entry.problems:
+        if name not in cells and not filled.problems:  # what it should have been may be what is wrong
             filled.problems.append(f"{name} is missing, wanted a file")
     title = str(cells.get("name") or (PurePath(speech).stem if speech else ""))
     whole = Row(entry.line, title, filled.presenter)

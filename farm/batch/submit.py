@@ -115,6 +115,21 @@ def submit_rows(farm: Farm, rows: Sequence[CheckedRow], terms: Terms, on_step: O
     )
 
 
+def new_rights(farm: Farm, rights: Sequence[Right], *, owner: str, name: str) -> list[Right]:
+    """Lessons that a submit would make jobs of: those that the batch of that name does not have, each once."""
+    batch = batch_named(farm.books, owner, name)
+    there = set(batch_jobs(farm.books, batch)) if batch else set()
+    places = kept.places_of(farm.storage, batch) if batch else {}
+    seen = {token for token, place in places.items() if place.job in there}
+    new = []
+    for right in rights:
+        token = row_token(batch or "", _request(farm, right, "").token)
+        if token not in seen:
+            new.append(right)
+        seen.add(token)
+    return new
+
+
 def _begun(farm: Farm, terms: Terms) -> Asked:
     """The batch of that name, begun if there is none, in storage and in the books."""
     known = batch_named(farm.books, terms.owner, terms.name)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from farm import Farm
-    from farm.batch.intake import BatchCheck
+    from farm.batch.intake import BatchCheck, Order
     from farm.batch.submit import Submitted
 
 EXIT_ROWS_WRONG = 2
@@ -40,6 +40,10 @@ Manifest = Annotated[
 Defaults = Annotated[
     str | None,
     typer.Option(metavar="FILE", show_default=False, help="YAML with `defaults` and `presenters` for the manifest."),
+]
+Name = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", show_default=False, help="What people call it. Default: the manifest's name."),
 ]
 Owner = Annotated[
     str | None,
@@ -91,10 +95,7 @@ def check(
 def submit(
     manifest: Manifest,
     defaults: Defaults = None,
-    name: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", show_default=False, help="What people call it. Default: the manifest's name."),
-    ] = None,
+    name: Name = None,
     owner: Owner = None,
     priority: Priority = None,
     max_failures: Annotated[
@@ -130,6 +131,9 @@ def submit(
     all_or_nothing: Annotated[
         bool, typer.Option("--all-or-nothing", metavar="", help="Submit nothing unless every row is right.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", metavar="", help="Check and plan; nothing is stored or queued.")
+    ] = False,
     table: Csv = None,
     as_json: Json = False,
     folder: Dir = None,
@@ -155,8 +159,14 @@ def submit(
     )
     with Farm.from_settings(dir=folder) as farm:
         found = _checked(farm, manifest, defaults=defaults, owner=owner, priority=priority, quiet=as_json)
+        if dry_run:
+            _show_plan(farm, found, order, as_json=as_json)
+            raise typer.Exit(EXIT_ROWS_WRONG if found.wrong else 0)
         if not as_json or table is not None:
             _tell(found, table, as_json=False, brief=as_json)
+        if not as_json and found.wrong and (all_or_nothing or not found.right):
+            note("Nothing was submitted.")
+            raise typer.Exit(EXIT_ROWS_WRONG)
         with _progress(quiet=as_json) as on_step:
             submitted = farm.submit_batch(found, order, on_step=on_step)
     if as_json:
@@ -166,6 +176,42 @@ def submit(
 
 
 batches.register(app)
+
+
+@app.command(epilog=examples("farm batch plan term.csv", "farm batch plan term.yaml --json"))
+def plan(
+    manifest: Manifest,
+    defaults: Defaults = None,
+    name: Name = None,
+    owner: Owner = None,
+    priority: Priority = None,
+    as_json: Json = False,
+    folder: Dir = None,
+) -> None:
+    """Check a MANIFEST and say what its right rows would cost: video, chunks, slot hours, money, when they are done.
+
+    Speeds are those that this farm measured, or assumed ones, which are named so; money needs setting gpu_hour_price.
+    Nothing is stored or queued. Exit code 2 when a row is wrong.
+    """
+    from farm import Farm
+    from farm.batch.intake import Order
+
+    with Farm.from_settings(dir=folder) as farm:
+        found = _checked(farm, manifest, defaults=defaults, owner=owner, priority=priority, quiet=as_json)
+        _show_plan(farm, found, Order(name=name), as_json=as_json)
+    if found.wrong:
+        raise typer.Exit(EXIT_ROWS_WRONG)
+
+
+def _show_plan(farm: Farm, found: BatchCheck, order: Order, *, as_json: bool) -> None:
+    planned = farm.plan_batch(found, order)
+    if as_json:
+        say_json({**planned.to_dict(), "problems": found.problems})
+        return
+    from farm.cli.batchplan import BatchPlanCard
+
+    _tell(found, None, as_json=False)
+    console().print(BatchPlanCard(planned))
 
 
 def _announce(done: Submitted) -> None:

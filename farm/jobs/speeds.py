@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
@@ -17,13 +17,14 @@ REMEMBERED = 20
 
 _NOTE = f"""
 local seen = redis.call('HGET', KEYS[1], ARGV[1])
-local pace, count = tonumber(ARGV[2]), 0
+local pace, count, variance = tonumber(ARGV[2]), 0, 0
 if seen then
   local known = cjson.decode(seen)
   count = known[2]
-  pace = known[1] + (pace - known[1]) / math.min(count + 1, {REMEMBERED})
+  local off, share = pace - known[1], 1 / math.min(count + 1, {REMEMBERED})
+  pace, variance = known[1] + off * share, (1 - share) * ((known[3] or 0) + off * off * share)
 end
-redis.call('HSET', KEYS[1], ARGV[1], string.format('[%.6g,%d]', pace, count + 1))
+redis.call('HSET', KEYS[1], ARGV[1], string.format('[%.6g,%d,%.6g]', pace, count + 1, variance))
 """
 
 
@@ -38,10 +39,13 @@ class Work:
 
 @dataclass(frozen=True)
 class Speed:
-    """pace: seconds of work for a second of video of REFERENCE_PIXELS. pieces: how many were measured, 0: assumed."""
+    """pace: seconds of work for a second of video of REFERENCE_PIXELS. pieces: how many were measured, 0: assumed.
+    variance: of the paces of those that the mean remembers.
+    """
 
     pace: float
     pieces: int
+    variance: float = field(default=0.0, compare=False)
 
 
 def note_speed(books: Books, work: Work, *, spent: float, video_seconds: float, pixels: int = REFERENCE_PIXELS) -> None:
