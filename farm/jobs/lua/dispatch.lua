@@ -1,6 +1,7 @@
 -- Picks (chunk, slot) pairs: by priority, then the owner who used least slot time for his weight, then the oldest job,
 -- then the first chunk. A slot has at most one message waiting. Idle slots choose first; with nothing left in the books
 -- an idle slot takes what waits at a busy or a lost one.
+if redis.call('EXISTS', DEPTH) == 0 and redis.call('EXISTS', SENT) == 0 then return '[]' end
 if redis.call('EXISTS', 'farm:storage:paused') == 1 then return '[]' end
 
 local weights, limits, half_life = get(POLICY, 'weights', 'limits', 'half_life_ms')
@@ -8,18 +9,34 @@ weights, limits = cjson.decode(weights or '{}'), cjson.decode(limits or '{}')
 -- What a chunk in hand will take is not used yet, but stands for it: slots that come free together are shared too.
 local pace = tonumber(redis.call('GET', PACE) or 1)
 
-local slots, named, idle, busy = {}, {}, {}, {}
-local ranked = redis.call('ZRANGE', SLOTS, 0, -1, 'WITHSCORES')
-for i = 1, #ranked, 2 do
-  local state, holds, next, deaf, ttl, renderers, most =
-    get(slot_key(ranked[i]), 'state', 'holds', 'next', 'deaf', 'ttl_ms', 'renderers', 'most_pixels')
-  local slot = {
-    name = ranked[i], holds = holds, next = next, most_pixels = tonumber(most),
-    alive = state and ranked[i + 1] + ttl > now, renderers = cjson.decode(renderers or '[]'),
-  }
-  slots[#slots + 1], named[slot.name] = slot, slot
-  if state == 'ready' and not next and not deaf and slot.alive then table.insert(holds and busy or idle, slot) end
+local known = {}
+local function look_at(name)
+  if not known[name] then
+    local seen = redis.call('ZSCORE', SLOTS, name)
+    local state, holds, waits, deaf, ttl, renderers, most =
+      get(slot_key(name), 'state', 'holds', 'next', 'deaf', 'ttl_ms', 'renderers', 'most_pixels')
+    local alive = seen and state and seen + ttl > now
+    known[name] = {
+      name = name, holds = holds, next = waits, alive = alive, renderers = renderers, most_pixels = tonumber(most),
+      takes_one = alive and state == 'ready' and not waits and not deaf,
+    }
+  end
+  return known[name]
 end
+
+local idle, busy = {}, {}
+for _, name in ipairs(redis.call('SMEMBERS', FREE)) do
+  local slot = look_at(name)
+  if slot.takes_one then table.insert(slot.holds and busy or idle, slot) end
+end
+if #idle == 0 and #busy == 0 then return '[]' end
+
+local decoded = {}
+local function renderers_of(slot)
+  decoded[slot.renderers] = decoded[slot.renderers] or cjson.decode(slot.renderers)
+  return decoded[slot.renderers]
+end
+
 local function by_name(a, b) return a.name < b.name end
 table.sort(idle, by_name)
 table.sort(busy, by_name)
@@ -44,7 +61,8 @@ local function count_slots()
     if one then number[one] = (number[one] or 0) + 1 end
     if other and other ~= one then number[other] = (number[other] or 0) + 1 end
   end
-  for _, slot in ipairs(slots) do
+  for _, name in ipairs(redis.call('ZRANGE', SLOTS, 0, -1)) do
+    local slot = look_at(name)
     local owner, batch = both_of(slot.holds)
     local next_owner, next_batch = both_of(slot.next)
     add('owner', owner, next_owner)
@@ -104,7 +122,7 @@ local function before(age, job, other_age, other) return age < other_age or (age
 
 local function oldest_job(owner, slot, priority)
   local best, best_age
-  for _, renderer in ipairs(slot.renderers) do
+  for _, renderer in ipairs(renderers_of(slot)) do
     for _, alike in ipairs(redis.call('SMEMBERS', lines_key(renderer, priority, owner))) do
       local pixels, batch = string.match(alike, '^([^:]*):(.*)$')
       if fits(slot, pixels) and batch_may(batch, slot) then
@@ -116,10 +134,13 @@ local function oldest_job(owner, slot, priority)
   return best, best_age
 end
 
+local in_line = {}
 local function owners_of(slot, priority)
   local owners = {}
-  for _, renderer in ipairs(slot.renderers) do
-    for _, owner in ipairs(redis.call('SMEMBERS', owners_key(renderer, priority))) do owners[owner] = true end
+  for _, renderer in ipairs(renderers_of(slot)) do
+    local line = owners_key(renderer, priority)
+    in_line[line] = in_line[line] or redis.call('SMEMBERS', line)
+    for _, owner in ipairs(in_line[line]) do owners[owner] = true end
   end
   return owners
 end
@@ -152,7 +173,7 @@ local function pick(slot)
 end
 
 local function offers(slot, renderer)
-  for _, offered in ipairs(slot.renderers) do if offered == renderer then return true end end
+  for _, offered in ipairs(renderers_of(slot)) do if offered == renderer then return true end end
   return false
 end
 
@@ -161,8 +182,8 @@ local function what_waits_elsewhere()
   local found = {}
   for _, member in ipairs(redis.call('ZRANGE', SENT, 0, -1)) do
     local job, chunk = split(member)
-    local holder = named[get(unit_key(job, chunk), 'slot')]
-    if not holder or not holder.alive or holder.holds then
+    local holder = look_at(get(unit_key(job, chunk), 'slot'))
+    if not holder.alive or holder.holds then
       local renderer, pixels, owner, batch = get(job_key(job), 'renderer', 'pixels', 'owner', 'batch')
       found[#found + 1] = {
         job = job, chunk = chunk, holder = holder, renderer = renderer, pixels = pixels, owner = owner,
@@ -180,7 +201,7 @@ local function steal(slot)
       and owner_may(sent.owner, slot, sent.holder) and batch_may(sent.batch, slot, sent.holder) then
       table.remove(stealable, i)
       move_unit(sent.job, sent.chunk, 'waiting')
-      if sent.holder then sent.holder.next = nil end
+      sent.holder.next = nil
       used_slots = nil
       return sent.job, sent.chunk
     end
@@ -193,6 +214,7 @@ local function send(slot, job, chunk)
   redis.call('HSET', unit_key(job, chunk), 'slot', slot.name)
   move_unit(job, chunk, 'sent')
   redis.call('HSET', slot_key(slot.name), 'next', pair(job, chunk))
+  redis.call('SREM', FREE, slot.name)
   slot.next = pair(job, chunk)
   used_slots = nil
   local name, chunks, owner = get(job_key(job), 'name', 'chunks', 'owner')

@@ -8,6 +8,7 @@ local arg = cjson.decode(ARGV[1])
 
 local LEASES, SENT, LATER, OUTBOX, SLOTS = 'farm:leases', 'farm:sent', 'farm:later', 'farm:outbox', 'farm:slots'
 local DEPTH, PLANNING, POLICY, PACE = 'farm:depth', 'farm:planning', 'farm:policy', 'farm:pace'
+local FREE = 'farm:free'  -- slots that have no chunk waiting, whatever else they are
 local LONGEST_DELAY_MS = 300000
 -- The time a chunk takes is the mean of about so many.
 local PACE_OF = 20
@@ -149,7 +150,10 @@ local function move_unit(job, unit, to)
   if from == 'sent' then
     redis.call('ZREM', SENT, pair(job, unit))
     local slot = get(key, 'slot')
-    if get(slot_key(slot), 'next') == pair(job, unit) then redis.call('HDEL', slot_key(slot), 'next') end
+    if get(slot_key(slot), 'next') == pair(job, unit) then
+      redis.call('HDEL', slot_key(slot), 'next')
+      redis.call('SADD', FREE, slot)
+    end
   elseif from == 'waiting' then
     redis.call('ZREM', waiting_key(job), unit)
     redis.call('ZREM', LATER, pair(job, unit))
@@ -227,6 +231,7 @@ end
 local function forget_slot(slot)
   redis.call('DEL', slot_key(slot), 'slot.' .. slot, '_kombu.binding.slot.' .. slot)
   redis.call('ZREM', SLOTS, slot)
+  redis.call('SREM', FREE, slot)
 end
 
 local blame, praise  -- what an attempt says of its slot and of storage: blame.lua

@@ -3,10 +3,12 @@ local key = slot_key(arg.slot)
 local process, holds, was = get(key, 'process', 'holds', 'state')
 -- Emptied books know a slot again only by all its facts; those of a pulse count only then, they may be old.
 if not process and not arg.fields.process then return answer({ok = true}) end
-if process and arg.pulse then
+local function show()
   redis.call('ZADD', SLOTS, now, arg.slot)
+  if redis.call('HEXISTS', key, 'next') == 0 then redis.call('SADD', FREE, arg.slot) end
   return answer({ok = true})
 end
+if process and arg.pulse then return show() end
 if arg.fields.process and process and process ~= arg.fields.process and holds then
   local job, unit = split(holds)
   if unit_state(job, unit) == 'rendering' and get(unit_key(job, unit), 'slot') == arg.slot then
@@ -20,5 +22,4 @@ if arg.fields.process ~= process and was == 'probing' then stay_out(arg.slot, 'i
 for name, value in pairs(arg.fields) do redis.call('HSET', key, name, value) end
 if arg.fields.state == 'ready' then still_out(arg.slot) end
 if arg.loaded then redis.call('HINCRBY', key, 'loads', 1) end
-redis.call('ZADD', SLOTS, now, arg.slot)
-return answer({ok = true})
+return show()
