@@ -39,8 +39,9 @@ class Claim:
 
     token: of inbox, keys and ETags, so that the same content under the same names is taken once. stage: a released one
     may be taken again. values: what the folder's defaults said. taken: Unix seconds. outcome: what it will end as; at:
-    where in its work it failed, with code, reason and, of a refusal, all problems. result: s3:// URL of the video.
-    tries: how often it was taken before. trouble: what went wrong lately and may pass.
+    where in its work it failed, with code, reason and, of a refusal, all problems. result: s3:// URL of the video; of a
+    manifest results, by speech, and wrong: speeches without one, and why. tries: how often it was taken before.
+    trouble: what went wrong lately and may pass.
     """
 
     token: str
@@ -56,6 +57,8 @@ class Claim:
     reason: str = ""
     problems: tuple[str, ...] = ()
     result: str = ""
+    results: dict[str, str] = field(default_factory=dict)
+    wrong: dict[str, str] = field(default_factory=dict)
     tries: int = 0
     trouble: str = ""
 

@@ -146,7 +146,8 @@ def _judge_folder(
         if note := _note_on(path, item, eyes, rules):
             found.notes.append(note)
         elif (kind := names.kind_of(name)) == "manifest":
-            _take((path,), {"manifest": path}, listing, eyes, rules.defaults.values, found)
+            shared = {"defaults": rules.defaults.values, "presenters": rules.defaults.presenters}
+            _take((path,), {"manifest": path}, listing, eyes, shared, found)
         elif kind == "other":
             found.notes.append(Note(path, "unpaired", "its ending is none that the farm knows", item.modified))
         elif rules.manifests_only:

@@ -63,9 +63,9 @@ class Inbox:
         results = [self.results.key] if self.results.bucket == self.bucket else []
         return [self.processing, self.done, self.failed, *results]
 
-    def result(self, speech: str, below: str = "") -> Address:
-        """Where the video of a speech goes. below: a folder of the results."""
-        return Address(self.results.bucket, f"{self.results.key}{below}{without_ending(speech)}.mp4")
+    def result(self, speech: str, suffix: str = "") -> Address:
+        """Where the video of a speech goes."""
+        return Address(self.results.bucket, f"{self.results.key}{without_ending(speech)}{suffix}.mp4")
 
     def too_long(self, path: str) -> str | None:
         """Why a file cannot be moved about, None where it can: all keys made of its name must be ones."""

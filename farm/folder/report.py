@@ -16,6 +16,7 @@ from farm.jobs import inboxes as books_of
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
+    from farm.folder.claims import File
     from farm.folder.inbox import Inbox
     from farm.jobs.inboxes import LookNote
     from farm.service import Farm
@@ -80,12 +81,7 @@ def file_rows(farm: Farm, inbox: Inbox) -> Iterator[FileRow]:
     """A row for every file that was taken, the oldest first, then for every file that lies in the inbox now."""
     claims = {claim.token: claim for claim in sorted(_claims(farm, inbox), key=lambda claim: claim.taken)}
     for claim in claims.values():
-        state = STATES.get(claim.stage, claim.stage)
-        words = claim.trouble or claim.reason
-        for file in claim.moving:
-            yield FileRow(
-                path=file.path, state=state, words=words, job=claim.job, batch=claim.batch, result=claim.result
-            )
+        yield from (_row(claim, file) for file in claim.moving)
     found = Watcher(farm, inbox).examine()
     for note in sorted(found.notes, key=lambda note: note.path):
         yield FileRow(path=note.path, state=note.why, words=note.words)
@@ -96,6 +92,15 @@ def file_rows(farm: Farm, inbox: Inbox) -> Iterator[FileRow]:
             if not file.stays:
                 words = "this very content was taken before under this name" if again else ""
                 yield FileRow(path=file.path, state="taken before" if again else "waiting", words=words)
+
+
+def _row(claim: Claim, file: File) -> FileRow:
+    state, words = STATES.get(claim.stage, claim.stage), claim.trouble or claim.reason
+    if claim.batch and claim.ended and file.role != "manifest":  # of a manifest's files each went its own way
+        words = claim.wrong.get(file.path, "")
+        state = "failed" if words else "done"
+    result = claim.results.get(file.path, claim.result)
+    return FileRow(path=file.path, state=state, words=words, job=claim.job, batch=claim.batch, result=result)
 
 
 def redrive(farm: Farm, inbox: Inbox, names: Collection[str], *, everything: bool = False) -> Redriven:
@@ -118,11 +123,12 @@ def _put_back(farm: Farm, inbox: Inbox, moves: Moves, claim: Claim) -> str | Non
     """Why it cannot be; None when it is done. May be made again from its beginning."""
     for file in claim.moving:
         moves.back_into_inbox(file, inbox.failed)
-    if gone := [file.path for file in claim.moving if moves.storage.head(inbox.prefix + file.path) is None]:
+        moves.storage.delete(inbox.failed + file.path + ERROR_SUFFIX)
+    needed = [claim.main] if claim.is_manifest else claim.moving  # what else a manifest names is found where it lies
+    if gone := [file.path for file in needed if moves.storage.head(inbox.prefix + file.path) is None]:
         return f"{', '.join(gone)} is neither in {inbox.failed} nor in the inbox, upload it again"
     released = replace(claim, stage="released")
     keep_claim(farm.storage, inbox, released)
-    moves.storage.delete(inbox.failed + claim.main.path + ERROR_SUFFIX)
     books_of.release(farm.books, inbox.id, claim.token, released.to_json())
     return None
 

@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from farm.errors import InputRefusedError, NotFoundError, ReplacedError
+from farm.folder.courses import Courses
 from farm.folder.kept import keep_claim
+from farm.folder.moves import Moves
 from farm.folder.names import ERROR_SUFFIX
+from farm.folder.pairs import Desk
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from farm.folder.claims import Claim
+    from farm.folder.claims import Claim, File
     from farm.folder.inbox import Inbox
-    from farm.folder.moves import Moves
-    from farm.folder.pairs import Desk
     from farm.service import Farm
+    from farm.storage.s3 import Storage
+
+FEW_FILES, MOVES_AT_ONCE = 4, 8
+"""A manifest has thousands of files, a pair two, and many pairs are in hand at once."""
 
 
 class Steps:
     """What is done with claims of one inbox: enter, stow, end."""
 
-    def __init__(self, farm: Farm, inbox: Inbox, moves: Moves, desk: Desk) -> None:
+    def __init__(self, farm: Farm, inbox: Inbox, storage: Storage) -> None:
         self._farm = farm
         self._inbox = inbox
-        self._moves = moves
-        self._desk = desk
+        self._moves = Moves(storage, inbox)
+        self._desk = Desk(farm, storage, inbox)
+        self.courses = Courses(farm, storage, inbox)
 
     def step(self, claim: Claim) -> Claim:
         """The next one."""
@@ -40,41 +47,53 @@ class Steps:
     def _enter(self, claim: Claim) -> Claim:
         keep_claim(self._farm.storage, self._inbox, claim)
         try:
-            return self._desk.enter(claim)
+            if not claim.is_manifest:
+                return self._desk.enter(claim)
+            found = self.courses.enter(claim)
         except InputRefusedError as refusal:
             found = claim.failed("check", refusal.code, refusal.problems)
         except NotFoundError as error:
             found = claim.failed("check", error.code, [str(error)])
         except ReplacedError as error:
-            found = replace(claim, stage="released", reason=str(error), tries=claim.tries)
-        keep_claim(self._farm.storage, self._inbox, found)  # the reason, before a file moves
+            found = replace(claim, stage="released", reason=str(error))
+        keep_claim(self._farm.storage, self._inbox, found)  # the reason or the batch, before a file moves
         return found
 
     def _stow(self, claim: Claim) -> Claim:
-        for file in claim.moving:
-            self._moves.out_of_inbox(file, self._inbox.processing)
+        self._each(claim, lambda file: self._moves.out_of_inbox(file, self._inbox.processing))
         return replace(claim, stage="running")
 
     def _end(self, claim: Claim) -> Claim:
-        done = claim.outcome == "done"
-        place = self._inbox.done if done else self._inbox.failed
-        if done:
-            claim = replace(claim, result=self._deliver(claim))
-        for file in claim.moving:
-            if not self._moves.on(file, self._inbox.processing, place):
-                self._moves.out_of_inbox(file, place)
-        if not done:
-            self._moves.storage.put_json(place + claim.main.path + ERROR_SUFFIX, error_of(claim))
+        if claim.is_manifest and claim.batch:
+            claim = self.courses.over(claim)
+        elif claim.outcome == "done":
+            result = self._farm.job(claim.job).view().result or ""
+            claim = replace(claim, result=self.courses.deliver(result, claim.main.path))
+        for path, error in errors_of(claim).items():
+            self._moves.storage.put_json(self._inbox.failed + path + ERROR_SUFFIX, error)
+        self._each(claim, lambda file: self._put_away(file, self._last_place(claim, file)))
         ended = replace(claim, stage=claim.outcome, values={}, trouble="")
         keep_claim(self._farm.storage, self._inbox, ended)
         return ended
 
-    def _deliver(self, claim: Claim) -> str:
-        """Copy the video to where people look for it; its URL."""
-        result = self._farm.job(claim.job).view().result or ""
-        target, storage = self._inbox.result(claim.main.path), self._farm.storage
-        storage.beside(target.bucket).copy_from(storage.address(result), target.key, size=storage.size(result))
-        return str(target)
+    def _last_place(self, claim: Claim, file: File) -> str:
+        """done/ or failed/: of a manifest's files each goes its own way."""
+        failed = claim.outcome == "failed"
+        if claim.batch and file.role != "manifest":
+            failed = file.path in claim.wrong or not claim.results
+        return self._inbox.failed if failed else self._inbox.done
+
+    def _put_away(self, file: File, place: str) -> None:
+        if not self._moves.on(file, self._inbox.processing, place):
+            self._moves.out_of_inbox(file, place)
+
+    def _each(self, claim: Claim, move: Callable[[File], object]) -> None:
+        if len(claim.moving) <= FEW_FILES:
+            for file in claim.moving:
+                move(file)
+            return
+        with ThreadPoolExecutor(MOVES_AT_ONCE) as pool:
+            list(pool.map(move, claim.moving))
 
 
 def ended_by(claim: Claim, fields: Mapping[str, str | None]) -> Claim:
@@ -86,9 +105,11 @@ def ended_by(claim: Claim, fields: Mapping[str, str | None]) -> Claim:
     return claim.failed("render", fields["error_code"] or "failed", [fields["error_message"] or "the job failed"])
 
 
-def error_of(claim: Claim) -> dict[str, object]:
-    """What `<name>.error.json` says. stage: "check" before a job was made, "render" after."""
-    return {
+def errors_of(claim: Claim) -> dict[str, dict[str, object]]:
+    """What `<name>.error.json` says, by path. stage: "check" before a job was made, "render" after."""
+    if claim.outcome != "failed":
+        return {}
+    of_all: dict[str, object] = {
         "stage": claim.at,
         "code": claim.code,
         "reason": claim.reason,
@@ -98,3 +119,5 @@ def error_of(claim: Claim) -> dict[str, object]:
         "files": [file.path for file in claim.files],
         "at": time.time(),
     }
+    of_each = {path: {**of_all, "reason": why, "problems": [why], "files": [path]} for path, why in claim.wrong.items()}
+    return {**of_each, claim.main.path: of_all}

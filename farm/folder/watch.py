@@ -21,8 +21,6 @@ from farm.folder.find import Eyes, Found, Note, Seen, Wanted, find, seen_in
 from farm.folder.inbox import Inbox, inboxes
 from farm.folder.kept import entry_of, make_known
 from farm.folder.look import Listing, list_inbox
-from farm.folder.moves import Moves
-from farm.folder.pairs import Desk
 from farm.folder.steps import Steps, ended_by
 from farm.jobs import inboxes as books_of
 from farm.logs import log_to_stderr
@@ -52,7 +50,7 @@ class Watcher:
         self._farm = farm
         self._books = farm.books
         self._storage = farm.storage.beside(inbox.bucket)
-        self._steps = Steps(farm, inbox, Moves(self._storage, inbox), Desk(farm, self._storage, inbox))
+        self._steps = Steps(farm, inbox, self._storage)
         self._seen: Seen = {}
         self._defaults: dict[tuple[str, str], Defaults] = {}
         self._in_hand: set[str] = set()
@@ -121,7 +119,7 @@ class Watcher:
 
     def _follow(self, claims: Sequence[Claim]) -> list[Claim]:
         """Those with something to do; the others, whose jobs go on, are asked about later, all in one go."""
-        running = [claim for claim in claims if claim.stage == "running"]
+        running = [claim for claim in claims if claim.stage == "running" and not claim.batch]
         with self._books.reaching(), self._books.client.pipeline(transaction=False) as pipe:
             for claim in running:
                 pipe.hmget(f"farm:job:{claim.job}", *_OF_A_JOB)
@@ -131,7 +129,10 @@ class Watcher:
             for claim, of_job in zip(running, fields, strict=True)
             if of_job["state"] in _OVER
         }
-        waiting = [claim.token for claim in running if claim.token not in over]
+        for claim in claims:
+            if claim.stage == "running" and claim.batch and self._steps.courses.has_ended(claim):
+                over[claim.token] = replace(claim, stage="ending")
+        waiting = [claim.token for claim in claims if claim.stage == "running" and claim.token not in over]
         books_of.later(self._books, self.inbox.id, waiting, seconds=self._farm.settings.inbox_seconds)
         return [over.get(claim.token, claim) for claim in claims if claim.token not in set(waiting)]
 

@@ -9,6 +9,8 @@ end
 redis.call('HSET', inbox .. ':claims', arg.token, arg.record)
 if arg.open then
   redis.call('ZADD', inbox .. ':open', now + arg.after_ms, arg.token)
+  -- a manifest's files are known only once it was read
+  for _, path in ipairs(arg.paths) do redis.call('HSETNX', inbox .. ':names', path, arg.token) end
 else
   redis.call('ZREM', inbox .. ':open', arg.token)
   for _, path in ipairs(arg.paths) do

@@ -1,0 +1,183 @@
+"""A manifest in an inbox becomes a batch: it may name files of its own inbox alone, wherever those have got to."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from farm.batch.batch import Batch
+from farm.batch.check import check_rows
+from farm.batch.columns import FILES
+from farm.batch.lines import all_rows
+from farm.batch.manifest import read_manifest
+from farm.batch.rows import Given, rows_of
+from farm.batch.submit import Terms, submit_rows
+from farm.errors import InputRefusedError, ReplacedError
+from farm.folder import names
+from farm.folder.claims import File
+from farm.jobs.batches import batch_row
+from farm.storage import keys
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from farm.batch.check import CheckedRow
+    from farm.batch.manifest import Manifest
+    from farm.batch.rows import Row
+    from farm.folder.claims import Claim, Role
+    from farm.folder.inbox import Inbox
+    from farm.service import Farm
+    from farm.storage.s3 import Storage
+
+LOOKS_AT_ONCE = 16
+ROLES: dict[str, Role] = {"portrait": "portrait", "speech": "speech", "subtitles": "subtitles"}
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a file that a row names lies now. file: as it is, where that is in the inbox."""
+
+    url: str
+    file: File | None
+
+
+class Courses:
+    """Makes batches of manifests. storage: of the inbox's bucket."""
+
+    def __init__(self, farm: Farm, storage: Storage, inbox: Inbox) -> None:
+        self._farm = farm
+        self._storage = storage
+        self._inbox = inbox
+        self._url = f"s3://{inbox.bucket}/"
+
+    def enter(self, claim: Claim) -> Claim:
+        """The claim with its batch, the files that its rows name and what is wrong with rows; right ones are submitted.
+
+        Raises InputRefusedError where no row is right, NotFoundError and ReplacedError for the manifest itself.
+        """
+        manifest = self._read(claim)
+        settings = self._farm.settings
+        owner = manifest.defaults.get("owner") or settings.owner
+        rows, files = self._located(rows_of(manifest, Given(), storage=self._farm.storage))
+        checked = check_rows(
+            rows,
+            storage=self._farm.storage,
+            settings=settings.model_copy(update={"owner": owner}),
+            declared=self._farm.declared(),
+            on_file=lambda _done, _of: None,
+        )
+        problems = [f"row {row.row.number}: {problem}" for row in checked for problem in row.problems]
+        if all(row.right is None for row in checked):
+            raise InputRefusedError(problems)
+        name = names.title_of(claim.main.path)
+        terms = Terms(name=name, owner=owner, manifest=self._url + self._inbox.prefix + claim.main.path)
+        batch = submit_rows(self._farm, checked, terms, lambda _what, _done, _of: None).id
+        if claim.tries:
+            Batch(self._farm, batch).retry()
+        return replace(
+            claim,
+            stage="entered",
+            batch=batch,
+            files=(claim.main, *files),
+            values={"speeches": self._speeches(checked)},
+            wrong=self._wrong(checked),
+            problems=tuple(problems),
+            trouble="",
+        )
+
+    def has_ended(self, claim: Claim) -> bool:
+        """Whether every row of its batch has."""
+        row = batch_row(self._farm.books, claim.batch)
+        return row.ended >= row.total
+
+    def over(self, claim: Claim) -> Claim:
+        """The claim of a batch that has ended, with its videos where people look for them, and what failed."""
+        speeches, results, wrong = claim.values["speeches"], dict[str, str](), dict(claim.wrong)
+        problems = list(claim.problems)
+        for row in all_rows(self._farm.books, claim.batch):
+            speech = speeches.get(self._farm.storage.get_json(keys.job_json(row.job))["speech"])
+            if speech is None:  # of an earlier manifest of this name
+                continue
+            if row.result is None:
+                problems.append(f"row {row.row}: {row.reason or row.state}")
+                wrong[speech] = row.reason or str(row.state)
+            else:
+                # one speech may be that of several presenters
+                results[speech] = self.deliver(row.result, speech, f" row {row.row}" if speech in results else "")
+        outcome = claim.failed("render", "rows_failed", problems) if problems else claim
+        done = {path: why for path, why in wrong.items() if path not in results}
+        return replace(outcome, stage="ending", results=results, wrong=done)
+
+    def deliver(self, result: str, speech: str, suffix: str = "") -> str:
+        """Copy a job's video to where people look for it; its URL."""
+        target, storage = self._inbox.result(speech, suffix), self._farm.storage
+        storage.beside(target.bucket).copy_from(storage.address(result), target.key, size=storage.size(result))
+        return str(target)
+
+    def _read(self, claim: Claim) -> Manifest:
+        key = self._inbox.prefix + claim.main.path
+        found = self._storage.head(key)
+        if found is not None and found.etag != claim.main.etag:
+            raise ReplacedError(f"{claim.main.path} was replaced while it was taken")
+        manifest = read_manifest(self._url + key, storage=self._farm.storage)
+        shared = self._with_urls(claim.values["defaults"])
+        presenters = {name: self._with_urls(cells) for name, cells in claim.values["presenters"].items()}
+        return replace(
+            manifest,
+            defaults={**shared, **manifest.defaults},
+            presenters={**presenters, **manifest.presenters},
+        )
+
+    def _with_urls(self, cells: dict[str, Any]) -> dict[str, Any]:
+        base = self._url + self._inbox.prefix
+        return {name: base + value if name in FILES else value for name, value in cells.items()}
+
+    def _located(self, rows: Sequence[Row]) -> tuple[list[Row], list[File]]:
+        """The rows with their files where those lie now, and all files of theirs that lie in the inbox."""
+        roles = {str(getattr(row.lesson, role)): role for row in rows if row.lesson for role in ROLES}
+        roles.pop("None", None)
+        with ThreadPoolExecutor(LOOKS_AT_ONCE) as pool:
+            found = dict(zip(roles, pool.map(self._place, roles, roles.values()), strict=True))
+        files = [place.file for place in found.values() if isinstance(place, _Place) and place.file]
+        return [self._moved(row, found) for row in rows], files
+
+    def _place(self, url: str, role: str) -> _Place | str:
+        """Where a file lies, or why it may not be taken."""
+        base = self._url + self._inbox.prefix
+        if not url.startswith(base):
+            return f"{role} {url[:200]!r} lies outside the inbox, wanted a file of {self._inbox.url}"
+        path = url.removeprefix(base)
+        if words := names.refusal(path) or self._inbox.too_long(path):
+            return f"{role} {path[:200]!r}: {words}"
+        if item := self._storage.head(self._inbox.prefix + path):
+            stays = names.belongs_to_folder(path)
+            return _Place(url, File(path, item.size, item.etag, ROLES[role], stays))
+        for place in (self._inbox.processing, self._inbox.done, self._inbox.failed):  # an earlier manifest named it
+            if self._storage.head(place + path):
+                return _Place(self._url + place + path, None)
+        return f"{role} {path} is not in the inbox"
+
+    def _moved(self, row: Row, found: dict[str, _Place | str]) -> Row:
+        if row.lesson is None:
+            return row
+        places = {role: found[str(url)] for role in ROLES if (url := getattr(row.lesson, role)) is not None}
+        if problems := tuple(place for place in places.values() if isinstance(place, str)):
+            return replace(row, lesson=None, problems=problems)
+        urls: dict[str, Any] = {role: place.url for role, place in places.items() if isinstance(place, _Place)}
+        return replace(row, lesson=replace(row.lesson, **urls))
+
+    def _speeches(self, rows: Iterable[CheckedRow]) -> dict[str, str]:
+        """Paths in the inbox by the SHA-256 of the speech."""
+        return {row.right.stored.speech: self._path(str(row.right.lesson.speech)) for row in rows if row.right}
+
+    def _wrong(self, rows: Iterable[CheckedRow]) -> dict[str, str]:
+        lessons = ((row.row.lesson, row.problems) for row in rows if row.right is None)
+        return {self._path(str(lesson.speech)): "; ".join(problems) for lesson, problems in lessons if lesson}
+
+    def _path(self, url: str) -> str:
+        key = url.removeprefix(self._url)
+        for place in (self._inbox.prefix, self._inbox.processing, self._inbox.done, self._inbox.failed):
+            if key.startswith(place):
+                return key.removeprefix(place)
+        return key

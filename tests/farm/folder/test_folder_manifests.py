@@ -1,0 +1,129 @@
+"""A manifest uploaded last commits what it names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from farm.folder.report import file_rows, redrive
+
+if TYPE_CHECKING:
+    from conftest import Drop
+
+
+def upload(drop: Drop, manifest: str, *, name: str = "maths/course.csv") -> None:
+    drop.put("maths/.manifests", b"")
+    drop.put("maths/_people/anna.png", drop.portrait)
+    for number in (1, 2):
+        drop.put(f"maths/{number}.wav", drop.speech + bytes(2 * number))
+    drop.put("maths/bad.wav", b"no speech")
+    drop.put(name, manifest.encode())
+
+
+COURSE = "portrait,speech,name\n_people/anna.png,1.wav,One\n_people/anna.png,2.wav,Two\n"
+
+
+def states(drop: Drop) -> dict[str, str]:
+    return {row.path: row.state for row in file_rows(drop.farm, drop.inbox)}
+
+
+def test_a_manifest_takes_what_it_names_and_each_file_goes_its_own_way(drop: Drop) -> None:
+    upload(drop, COURSE + "_people/anna.png,bad.wav,Bad\n_people/anna.png,gone.wav,Gone\n")
+    watcher = drop.watcher()
+    drop.take(watcher)
+    (batch,) = drop.farm.batches()
+    assert (batch.name, batch.total) == ("maths/course", 2)
+    assert {"processing/maths/course.csv", "processing/maths/1.wav", "inbox/maths/_people/anna.png"} <= set(drop.lies())
+    for job in drop.jobs():
+        drop.finish(job.id)
+    drop.work(watcher)
+    lies = set(drop.lies())
+    assert {"done/maths/1.wav", "done/maths/2.wav", "results/maths/1.mp4", "results/maths/2.mp4"} <= lies
+    assert {"failed/maths/course.csv", "failed/maths/bad.wav", "failed/maths/bad.wav.error.json"} <= lies
+    problems = drop.read_json("failed/maths/course.csv.error.json")["problems"]
+    assert [problem.split(":")[0] for problem in problems] == ["row 4", "row 5"]
+    assert states(drop) == {
+        "maths/1.wav": "done",
+        "maths/2.wav": "done",
+        "maths/bad.wav": "failed",
+        "maths/course.csv": "failed",
+    }
+
+
+def test_where_manifests_commit_nothing_is_taken_as_a_pair(drop: Drop) -> None:
+    drop.put("maths/.manifests", b"")
+    drop.pair("maths/one")
+    drop.take()
+    assert not drop.jobs()
+    assert states(drop) == {"maths/one.png": "unpaired", "maths/one.wav": "unpaired"}
+
+
+def test_a_manifest_can_name_nothing_outside_its_inbox(drop: Drop) -> None:
+    drop.storage.put_bytes(f"{drop.base}secret.wav", drop.speech)
+    secret = f"s3://{drop.inbox.bucket}/{drop.base}secret.wav"
+    rows = "".join(f"_people/anna.png,{path},X\n" for path in (secret, "/etc/passwd", "../../secret.wav", "s3://a/b"))
+    upload(drop, "portrait,speech,name\n" + rows)
+    drop.take()
+    assert not drop.jobs()
+    error = drop.read_json("failed/maths/course.csv.error.json")
+    assert (error["stage"], len(error["problems"])) == ("check", 4)
+
+
+def test_defaults_of_its_folder_hold_for_a_manifest(drop: Drop) -> None:
+    drop.put(
+        "_defaults.yaml", b"defaults: {owner: school}\npresenters: {anna: {portrait: maths/_people/anna.png, seed: 7}}"
+    )
+    upload(drop, "presenter,speech\nanna,1.wav\n")
+    drop.take()
+    (job,) = drop.jobs()
+    assert job.owner == "school"
+    assert drop.farm.storage.get_json(f"jobs/{job.id}/job.json")["spec"]["seed"] == 7
+
+
+def test_a_mended_manifest_adds_what_was_wrong_and_finds_the_rest_where_it_went(drop: Drop) -> None:
+    upload(drop, COURSE + "_people/anna.png,bad.wav,Bad\n")
+    watcher = drop.watcher()
+    drop.take(watcher)
+    for job in drop.jobs():
+        drop.finish(job.id)
+    drop.work(watcher)
+    drop.put("maths/bad.wav", drop.speech)
+    drop.put("maths/course.csv", (COURSE + "_people/anna.png,bad.wav,Better\n").encode())
+    drop.take(watcher)
+    (batch,) = drop.farm.batches()
+    assert batch.total == 3
+    assert sorted(job.state for job in drop.jobs()) == ["done", "done", "planning"]
+    drop.finish(next(job.id for job in drop.jobs() if job.state == "planning"))
+    drop.work(watcher)
+    assert states(drop)["maths/course.csv"] == "done"
+    assert "results/maths/bad.mp4" in drop.lies()
+
+
+def test_a_redriven_manifest_retries_the_rows_that_failed(drop: Drop) -> None:
+    upload(drop, COURSE)
+    watcher = drop.watcher()
+    drop.take(watcher)
+    first, second = drop.jobs()
+    drop.finish(first.id)
+    drop.fail(second.id, "the GPU melted")
+    drop.work(watcher)
+    assert "the GPU melted" in drop.claim("maths/course.csv").reason
+    assert redrive(drop.farm, drop.inbox, ["maths/course.csv"]).again == ("maths/course.csv",)
+    drop.take(watcher)
+    assert {job.id: job.state for job in drop.jobs()} == {first.id: "done", second.id: "planning"}
+    drop.finish(second.id)
+    drop.work(watcher)
+    assert drop.claim("maths/course.csv").stage == "done"
+
+
+def test_an_emptied_redis_makes_no_second_batch(drop: Drop) -> None:
+    upload(drop, COURSE)
+    watcher = drop.watcher()
+    drop.take(watcher)
+    jobs = sorted(job.id for job in drop.jobs())
+    drop.farm.books.client.flushall()
+    drop.take(watcher)
+    assert sorted(job.id for job in drop.jobs()) == jobs
+    for job in jobs:
+        drop.finish(job)
+    drop.work(watcher)
+    assert {"done/maths/course.csv", "done/maths/1.wav", "results/maths/2.mp4"} <= set(drop.lies())
