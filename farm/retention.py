@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from farm.errors import CorruptObjectError, NotFoundError
 from farm.folder.inbox import Inbox
 from farm.jobs.model import JobState
-from farm.jobs.removal import Standing, job_count, segments_removed, standings, version_removed
+from farm.jobs.removal import Standing, forget_job, job_count, segments_removed, standings, version_removed
 from farm.storage import keys
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from farm.settings import Settings
     from farm.storage.s3 import ObjectInfo, Storage
 
-Kind = Literal["segments", "index", "logs", "results", "leftovers", "inputs", "inbox"]
+Kind = Literal["jobs", "segments", "index", "logs", "results", "leftovers", "inputs", "inbox"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 DAY = 24 * 3600.0
 GRACE_SECONDS = 2 * DAY
@@ -101,16 +101,33 @@ class _Cleaning:
     def _look_at(self, page: dict[str, list[ObjectInfo]]) -> None:
         known = standings(self.books, list(page))
         asked = [job for job, items in page.items() if any(item.key == keys.job_json(job) for item in items)]
-        for wanted in self.pool.map(self._inputs_of, asked):
-            self.wanted |= wanted
+        staying = set(asked)
         for job, items in page.items():
-            if job in known:
+            if job in known and self._forgotten(job, known[job], items):
+                staying.discard(job)
+            elif job in known:
                 self._look_at_job(job, known[job], items)
             elif job not in asked and _all_older(items, self.now - GRACE_SECONDS):
                 self._remove("leftovers", items)
             lost = job in asked and job not in known
             self.so_far = replace(self.so_far, jobs=self.so_far.jobs + 1, unknown=self.so_far.unknown + lost)
             self.on_step(self.so_far)
+        for wanted in self.pool.map(self._inputs_of, staying):
+            self.wanted |= wanted
+
+    def _forgotten(self, job: str, standing: Standing, items: list[ObjectInfo]) -> bool:
+        """Remove all of a job that ended long ago; False when it stays."""
+        days = self.settings.keep_jobs_days
+        if days is None or not standing.state.ended or standing.ended > (old := self._before(days)):
+            return False
+        offered = self._offered(items)
+        if not self.dry_run and not forget_job(self.books, job, before=old):
+            return False
+        self._remove("index", offered)
+        # what was asked first: a recovery brings nothing back without it, and the rest goes as a leftover
+        self._remove("jobs", [item for item in items if item.key == keys.job_json(job)])
+        self._remove("jobs", [item for item in items if item.key != keys.job_json(job)])
+        return True
 
     def _inputs_of(self, job: str) -> set[str]:
         try:

@@ -130,6 +130,9 @@ class Settings(BaseModel):
     keep_results_days: float | None = Field(
         None, ge=0, description="days that results are kept that are not the current version; empty: for ever"
     )
+    keep_jobs_days: float | None = Field(
+        None, ge=0, description="days that jobs which have ended are kept, results and inputs too; empty: for ever"
+    )
     keep_inbox_days: float | None = Field(
         None, ge=0, description="days that files stay in done/ and failed/ of an inbox; empty: for ever"
     )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from farm.retention import Cleaned
 
 WORDS = {
+    "jobs": "jobs that ended long ago, with all they made",
     "segments": "rendered chunks of jobs that are done",
     "index": "entries by which other jobs would take them",
     "logs": "logs of jobs that have ended",

@@ -57,3 +57,8 @@ def segments_removed(books: Books, job: str, *, before: float, who: str) -> bool
 def version_removed(books: Books, job: str, version: int, *, who: str) -> bool:
     """Forget a version; False, and nothing changed, for the current one and while the job goes on."""
     return bool(books._run("version_removed", job=job, version=version, who=who)["ok"])
+
+
+def forget_job(books: Books, job: str, *, before: float) -> bool:
+    """Forget a job, its history and its place in a batch; False, and nothing changed, unless it ended before then."""
+    return bool(books._run("forget_job", job=job, before=round(1000 * before))["ok"])

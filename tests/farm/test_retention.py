@@ -10,7 +10,9 @@ import pytest
 
 from farm import Farm, retention
 from farm.errors import NotAllowedError, NotFoundError, StorageUnreachableError
+from farm.jobs.batches import batch_jobs, batch_row, enter_batch
 from farm.jobs.model import JobState
+from farm.jobs.store import AttemptFailure
 from farm.reuse import Source, offer, offered
 from farm.storage import keys, s3
 from tests.conftest import PORTRAIT
@@ -290,3 +292,48 @@ def test_the_farm_cleans_by_its_settings(hand: Hand) -> None:
     assert steps == [1]
     assert json.loads(json.dumps(found.to_dict()))["gone"]["segments"]["objects"] == 6
     assert lies_in(hand, keys.segments_folder(job.id)) == []
+
+
+def test_a_job_is_forgotten_with_all_it_made_when_so_set(
+    hand: Hand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    ours.write_bytes(b"a speech")
+    theirs.write_bytes(b"a portrait that others have too")
+    monkeypatch.setattr(retention, "GRACE_SECONDS", -5.0)
+    speech, portrait = hand.storage.put_asset(ours), hand.storage.put_asset(theirs)
+    going_on = hand.planned(portrait=portrait)
+    job = hand.planned(1, speech=speech, portrait=portrait)
+    hand.render(job, 0)
+    hand.stitch(job)
+    assert counts(clean(hand, keep_jobs_days=1, keep_segments_days=1)) == {}
+    found = clean(hand, keep_jobs_days=0, dry_run=True)
+    assert counts(found) == {"jobs": 6, "inputs": 1}
+    assert job.view().state is JobState.DONE
+    assert counts(clean(hand, keep_jobs_days=0)) == counts(found)
+    assert lies_in(hand, keys.job_folder(job.id)) == []
+    assert lies_in(hand, keys.ASSETS) == [keys.asset(portrait)]
+    assert [view.id for view in hand.farm.jobs()] == [going_on.id]
+    assert not [key for key in hand.books.client.scan_iter("*") if job.id in key], "the books have forgotten it too"
+    assert hand.empty_and_recover().jobs == 1
+
+
+def test_a_forgotten_job_is_out_of_its_batch(hand: Hand) -> None:
+    batch = "20260101-000000-batch1"
+    enter_batch(hand.books, batch, name="Algebra", owner="ada", rows=2)
+    job, going_on = hand.planned(1, batch=batch, row=1), hand.planned(1, batch=batch, row=2)
+    job.cancel()
+    clean(hand, keep_jobs_days=0)
+    row = batch_row(hand.books, batch)
+    assert (row.total, row.counts[JobState.CANCELLED], row.counts[JobState.QUEUED]) == (1, 0, 1)
+    assert batch_jobs(hand.books, batch) == [going_on.id]
+
+
+def test_a_job_whose_attempt_has_not_let_go_is_not_forgotten_yet(hand: Hand) -> None:
+    job = hand.planned(1)
+    lease = hand.claim(job, 0)
+    job.cancel()
+    assert counts(clean(hand, keep_jobs_days=0)) == {}
+    assert hand.books.renew(lease, percent=1, lease_seconds=60) == "cancelled"
+    hand.books.fail(lease, AttemptFailure(code="cancelled", message="stopped", outcome="cancelled", burn=False))
+    assert counts(clean(hand, keep_jobs_days=0)) == {"jobs": 3}
