@@ -99,20 +99,37 @@ def all_rows(books: Books, batch: str) -> Iterator[RowView]:
         yield from row_views(books, page)
 
 
+_WRONG = """
+local found = {}
+for _, job in ipairs(redis.call('ZRANGE', KEYS[1], ARGV[1], ARGV[2])) do
+  local fields = redis.call('HMGET', 'farm:job:' .. job, 'state', 'needs_review')
+  if fields[1] == 'failed' or fields[2] == '1' then found[#found + 1] = job end
+end
+return found
+"""
+"""Jobs of a page that failed or need review: found where they are, so that a batch of thousands is not read for ten."""
+
+
 def wrong_rows(books: Books, row: BatchRow, *, most: int) -> tuple[RowView, ...]:
-    """The first rows that failed or need review; nothing is read where the counters name none."""
-    wanted = min(most, row.counts.get(JobState.FAILED, 0) + row.needs_review)
-    found: list[RowView] = []
-    for page in _pages(batch_jobs(books, row.id) if wanted else []):
-        with books.reaching(), books.client.pipeline(transaction=False) as pipe:
-            for job in page:
-                pipe.hmget(f"farm:job:{job}", "state", "needs_review")
-            facts = pipe.execute()
-        wrong = [job for job, (state, review) in zip(page, facts, strict=True) if state == "failed" or review == "1"]
-        found += row_views(books, wrong[: wanted - len(found)])
+    """The first rows that failed or need review; nothing is looked for where the counters name none."""
+    wanted = min(most, row.counts[JobState.FAILED] + row.needs_review)
+    found: list[str] = []
+    for start in range(0, row.total, views.PAGE):
         if len(found) >= wanted:
             break
-    return tuple(found)
+        with books.reaching():
+            key, stop = f"farm:batch:{row.id}:jobs", start + views.PAGE - 1
+            found += cast("list[str]", books.client.eval(_WRONG, 1, key, str(start), str(stop)))
+    return row_views(books, found[:wanted])
+
+
+def spread_rows(books: Books, row: BatchRow, *, most: int) -> tuple[RowView, ...]:
+    """At most so many rows, evenly spread over the batch; all of a smaller one."""
+    step = max(1, -(-row.total // most))
+    with books.reaching(), books.client.pipeline(transaction=False) as pipe:
+        for place in range(0, row.total, step):
+            pipe.zrange(f"farm:batch:{row.id}:jobs", place, place)
+        return row_views(books, [job for page in pipe.execute() for job in page])
 
 
 def _pages(jobs: list[str]) -> Iterator[list[str]]:

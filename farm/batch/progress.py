@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from farm.batch.lines import row_views, wrong_rows
+from farm.batch.lines import row_views, spread_rows, wrong_rows
 from farm.batch.pilot import pilot_of
 from farm.batch.refusals import refused_rows
 from farm.jobs import views
-from farm.jobs.batches import batch_jobs, batch_row
+from farm.jobs.batches import batch_row
 from farm.jobs.model import JobState
 from farm.jobs.why import why
 
@@ -68,7 +68,7 @@ def batch_view(books: Books, storage: Storage, batch: str, *, most: int) -> Batc
     """A batch with the first rows that failed or need review, `most` of them; raises NotFoundError."""
     row = batch_row(books, batch)
     in_hand, lanes = _in_hand(books, batch)
-    sample = row_views(books, _spread(batch_jobs(books, batch)))
+    sample = spread_rows(books, row, most=SAMPLE)
     kept = pilot_of(storage, batch)
     pilot = kept.batch if kept else ""
     return BatchView(
@@ -141,11 +141,6 @@ def _pace(books: Books, rows: Sequence[RowView]) -> float | None:
         spent += sum(took)
         video += len(took) * (row.seconds or 0) / len(view.chunks)
     return spent / video if video else None
-
-
-def _spread(jobs: list[str]) -> list[str]:
-    step = max(1, -(-len(jobs) // SAMPLE))
-    return jobs[::step]
 
 
 def _kept(row: BatchRow, pilot: str) -> str:
