@@ -1,0 +1,173 @@
+"""A manifest submitted, submitted again, mended, interrupted, forgotten by the books: each row is one job."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from farm import Farm
+from farm.batch.intake import Order
+from farm.batch.pilot import Pilot
+from farm.errors import NotAllowedError
+from farm.jobs.batches import batch_jobs, batch_row
+from farm.jobs.request import JobRequest
+from farm.storage import keys
+from tests.conftest import PORTRAIT, ROOT, environment_of, wait_until
+from tests.workers.conftest import tone
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.farm.hands import Hand
+
+
+@pytest.fixture
+def course(tmp_path: Path) -> Path:
+    folder = tmp_path / "course"
+    folder.mkdir()
+    tone(folder / "one.wav", 1.0)
+    tone(folder / "two.wav", 2.0)
+    shutil.copy(PORTRAIT, folder / "ada.png")
+    return folder
+
+
+def manifest(folder: Path, seeds: Any, *more: str) -> Path:
+    path = folder / "term.csv"
+    rows = [f"one.wav,ada.png,Lesson {seed},{seed}" for seed in seeds]
+    path.write_text("\n".join(["speech,portrait,name,seed", *rows, *more]) + "\n")
+    return path
+
+
+def requests(hand: Hand) -> list[JobRequest]:
+    """Every job.json of the storage."""
+    names = [item.key for item in hand.storage.list(keys.JOBS) if item.key.endswith("/job.json")]
+    return [JobRequest.from_dict(hand.storage.get_json(name)) for name in names]
+
+
+def seeds_of(hand: Hand, batch: str) -> list[int]:
+    """Seeds of the batch's jobs in the order of its rows, each job in the books and in storage once."""
+    jobs = batch_jobs(hand.books, batch)
+    found = {request.id: request for request in requests(hand) if request.batch == batch}
+    assert sorted(found) == sorted(jobs)
+    assert len({request.token for request in found.values()}) == len(jobs)
+    return [found[job].spec.seed for job in jobs]
+
+
+def test_rows_become_jobs_of_one_batch_in_their_order(hand: Hand, course: Path) -> None:
+    order = Order(max_failures="5%", limit=3)
+    done = hand.farm.submit_batch(manifest(course, [4, 2, 9], "two.wav,none.png,wrong,1"), order)
+    assert (done.created, done.known, done.twins, [row.row.number for row in done.refused]) == (3, 0, (), [5])
+    row = batch_row(hand.books, done.id)
+    assert (row.name, row.owner, row.total, row.max_failures, row.limit) == ("term", "tests", 3, "5%", 3)
+    assert seeds_of(hand, done.id) == [4, 2, 9]
+    assert [(found.row, found.name) for found in sorted(requests(hand), key=lambda found: found.row)] == [
+        (2, "Lesson 4"),
+        (3, "Lesson 2"),
+        (4, "Lesson 9"),
+    ]
+    refused = hand.storage.get_json(keys.batch_refused(done.id))
+    assert [(one["row"], one["name"]) for one in refused] == [(5, "wrong")]
+    assert len(list(hand.storage.list(keys.ASSETS))) == 2
+
+
+def test_the_same_manifest_again_adds_only_what_is_new_or_changed(hand: Hand, course: Path) -> None:
+    first = hand.farm.submit_batch(manifest(course, range(3)), Order(limit=2))
+    again = hand.farm.submit_batch(manifest(course, range(3)))
+    assert (again.id, again.created, again.known) == (first.id, 0, 3)
+    mended = hand.farm.submit_batch(manifest(course, [0, 7, 2, 3]))
+    assert (mended.id, mended.created, mended.known, mended.gone) == (first.id, 2, 2, 1)
+    assert sorted(seeds_of(hand, first.id)) == [0, 1, 2, 3, 7]
+    assert batch_row(hand.books, first.id).limit == 2
+    tone(course / "one.wav", 1.5)  # another recording under the same name
+    assert hand.farm.submit_batch(manifest(course, [0])).created == 1
+
+
+def test_the_same_lesson_twice_is_one_job_but_another_in_another_batch(hand: Hand, course: Path) -> None:
+    path = manifest(course, [1, 2, 1], "one.wav,ada.png,other words,2")
+    done = hand.farm.submit_batch(path)
+    assert (done.created, done.twins) == (2, ((4, 2), (5, 3)))
+    other = hand.farm.submit_batch(path, Order(name="another"))
+    assert (other.created, other.id == done.id) == (2, False)
+    alone = hand.farm.submit(course / "ada.png", course / "one.wav", seed=1)
+    assert alone.created
+
+
+def test_a_row_that_failed_is_not_submitted_a_second_time(hand: Hand, course: Path) -> None:
+    done = hand.farm.submit_batch(manifest(course, range(2)))
+    for job in batch_jobs(hand.books, done.id):
+        hand.farm.job(job).cancel()
+    assert hand.farm.submit_batch(manifest(course, range(2))).created == 0
+    hand.farm.batch(done.id).cancel()
+    with pytest.raises(NotAllowedError, match="was cancelled, give the new one another --name"):
+        hand.farm.submit_batch(manifest(course, range(3)))
+
+
+def test_a_submit_that_is_killed_again_and_again_loses_and_doubles_nothing(hand: Hand, course: Path) -> None:
+    path, rows = manifest(course, range(150)), 150
+    environment = environment_of(hand.farm.settings)
+    command = [sys.executable, "-c", "from farm.cli.main import main; main()", "batch", "submit", str(path)]
+
+    def there() -> int:
+        return int(hand.books.client.zcard("farm:jobs"))
+
+    for least in sorted(random.sample(range(1, 120), 2)):
+        process = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL)
+        wait_until(lambda wanted=least, running=process: there() >= wanted or running.poll() is not None, seconds=60)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    (batch,) = hand.farm.batches()
+    done = hand.farm.submit_batch(path)
+    assert (done.id, done.created + done.known) == (batch.id, rows)
+    assert seeds_of(hand, done.id) == list(range(rows))
+
+
+def test_two_that_submit_the_same_manifest_at_once_make_each_job_once(hand: Hand, course: Path) -> None:
+    path = manifest(course, range(40))
+    with ThreadPoolExecutor(2) as pool, Farm(hand.farm.settings) as other:
+        found = [call.result() for call in [pool.submit(farm.submit_batch, path) for farm in (hand.farm, other)]]
+    (batch,) = hand.farm.batches()
+    assert {done.id for done in found} == {batch.id}
+    assert sum(done.created for done in found) == 40
+    assert seeds_of(hand, batch.id) == list(range(40))
+
+
+def test_books_that_were_emptied_get_the_batch_back_by_a_recovery(hand: Hand, course: Path) -> None:
+    done = hand.farm.submit_batch(manifest(course, range(5)), Order(max_failures="2", limit=4))
+    hand.farm.batch(done.id).pause()
+    before = batch_row(hand.books, done.id)
+    assert sum(hand.empty_and_recover().back.values()) == 5
+    assert batch_row(hand.books, done.id) == before
+    assert seeds_of(hand, done.id) == list(range(5))
+    again = hand.farm.submit_batch(manifest(course, range(6)))
+    assert (again.id, again.created) == (done.id, 1)
+
+
+def test_a_submit_into_emptied_books_finds_what_storage_has(hand: Hand, course: Path) -> None:
+    done = hand.farm.submit_batch(manifest(course, range(5)))
+    job = hand.farm.job(batch_jobs(hand.books, done.id)[1])
+    job.cancel()
+    hand.books.client.flushall()
+    again = hand.farm.submit_batch(manifest(course, range(7)))
+    assert (again.id, again.created, again.known) == (done.id, 2, 5)
+    assert seeds_of(hand, done.id) == list(range(7))
+    assert hand.farm.job(job.id).view().state == "cancelled"
+
+
+def test_a_pilot_is_a_batch_of_its_own_and_its_rows_wait(hand: Hand, course: Path) -> None:
+    order = Order(pilot=Pilot.wanted("1s"))
+    done = hand.farm.submit_batch(manifest(course, range(3), "two.wav,ada.png,long,0"), order)
+    assert done.pilot is not None
+    assert batch_row(hand.books, done.id).held == 4
+    clips = batch_row(hand.books, done.pilot)
+    assert (clips.name, clips.total, clips.held) == ("term (pilot)", 1, 0)
+    assert hand.farm.batch(done.id).pilot().id == done.pilot
+    again = hand.farm.submit_batch(manifest(course, range(3), "two.wav,ada.png,long,0"), order)
+    assert (again.created, again.pilot, batch_row(hand.books, done.pilot).total) == (0, done.pilot, 1)
+    assert hand.farm.batch(done.id).release() == 4
