@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from farm.hooks.receiver import Address
 
 CONNECT_SECONDS = 5.0
+MOST_ADDRESSES = 4
+"""Addresses of one name that are tried: a name server may give hundreds that do not answer."""
 TOTAL_SECONDS = 15.0
 """How long a receiver may take, from the connection on, however slowly it talks."""
 
@@ -101,10 +103,11 @@ def _connected(receiver: Receiver, addresses: list[Address]) -> Iterator[http.cl
 
 
 def _first(addresses: list[Address], port: int) -> socket.socket:
-    for address in addresses[:-1]:
+    *others, last = addresses[:MOST_ADDRESSES]
+    for address in others:
         with suppress(OSError):  # the next one may answer, and the last one's error is told
             return socket.create_connection((str(address), port), CONNECT_SECONDS)
-    return socket.create_connection((str(addresses[-1]), port), CONNECT_SECONDS)
+    return socket.create_connection((str(last), port), CONNECT_SECONDS)
 
 
 def _cut(sock: socket.socket) -> None:

@@ -28,7 +28,7 @@ class Standing:
 def job_count(books: Books) -> int:
     """Jobs in the books."""
     with books.reaching():
-        return int(books.client.zcard("farm:jobs"))  # type: ignore[arg-type]
+        return int(books.client.zcard("farm:jobs"))
 
 
 def standings(books: Books, jobs: Sequence[str]) -> dict[str, Standing]:
