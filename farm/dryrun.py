@@ -17,15 +17,13 @@ from farm.estimate import ChunkLength, Estimate, chunk_length, estimate, geometr
 from farm.jobs.load import Load, load_of
 from farm.jobs.speeds import Speed, Work, speeds_of
 from farm.jobs.views import slot_views
-from farm.reuse import Ground, kept_seconds, makers_of, rendered_already
+from farm.reuse import Ground, kept_seconds, lesson_of, makers_of, planned_before, rendered_already
 from farm.storage.s3 import sha256_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
 
-    from engine.media.audio import SpeechInfo
-    from engine.plan import Plan
-    from engine.renderer import SpeechReader
+    from engine.plan import Geometry, Plan
     from engine.spec import OutputSpec, RenderSpec
     from farm.jobs.store import Books
     from farm.settings import Settings
@@ -52,7 +50,7 @@ class Wanted:
 class DryRun:
     """A plan, why its chunks are as long as they are, and when it should be finished. noise: of each cut.
 
-    rendered: the chunks that were rendered already and will be taken; None where that is not known.
+    rendered: the chunks that were rendered already and will be taken; None where that is not known, or not wanted.
     """
 
     plan: Plan
@@ -98,15 +96,21 @@ def dry_run(
     spec = wanted.spec
     geometry = geometry_for(known_geometry(spec.renderer), wanted.output)
     look = _look(books, wanted, settings)
+    ground = _ground(speech, wanted) if settings.reuse and look.reached else None
     with TemporaryDirectory(prefix="sonic-farm-plan-") as folder:
         pcm = Path(folder) / "speech.pcm"
         info = decode_speech(
             speech, pcm=pcm, m4a=Path(folder) / "speech.m4a", on_progress=lambda share: on_progress(share / 2)
         )
         heard_by = PcmSpeech(pcm)
-        cutting = _cutting(wanted, info, heard_by, storage) or Cutting(
-            chunk_length(wanted.chunk_seconds, info.seconds, load=look.load, settings=settings, geometry=geometry)
-        )
+        before = wanted.edit_of or _planned_before(wanted, ground, geometry, storage)
+        if before:
+            gen_frames = gen_frames_of(info.frames25)
+            cutting = cutting_after(storage, before, heard_by, gen_frames, chunk_seconds=wanted.chunk_seconds)
+        else:
+            cutting = Cutting(
+                chunk_length(wanted.chunk_seconds, info.seconds, load=look.load, settings=settings, geometry=geometry)
+            )
         plan, heard = plan_speech(
             pcm,
             info.frames25,
@@ -116,7 +120,7 @@ def dry_run(
             keep=cutting.keep,
             on_progress=lambda share: on_progress(0.5 + share / 2),
         )
-        rendered = _rendered(speech, wanted, plan, heard_by, storage, look.makers) if settings.reuse else ()
+        rendered = rendered_already(storage, ground, plan, heard_by, makers=look.makers) if ground else None
     expected = estimate(
         plan,
         spec,
@@ -139,12 +143,13 @@ def dry_run(
 
 @dataclass(frozen=True)
 class _Look:
-    """The farm as it is now. makers: what its slots draw with."""
+    """The farm as it is now, if it was reached. makers: what its slots draw with."""
 
     load: Load
     speeds: dict[Work, Speed]
-    makers: frozenset[str]
+    makers: frozenset[str] = frozenset()
     warnings: tuple[str, ...] = ()
+    reached: bool = True
 
 
 def _look(books: Books, wanted: Wanted, settings: Settings) -> _Look:
@@ -155,29 +160,25 @@ def _look(books: Books, wanted: Wanted, settings: Settings) -> _Look:
     except BooksUnreachableError as error:
         device = "cpu" if name == "preview" else "a GPU"
         told = f"planned for setting slots ({settings.slots}): {error}"
-        return _Look(Load((device,) * settings.slots, 0), {}, frozenset(), (told,))
+        return _Look(Load((device,) * settings.slots, 0), {}, warnings=(told,), reached=False)
 
 
-def _cutting(wanted: Wanted, info: SpeechInfo, pcm: SpeechReader, storage: Storage) -> Cutting | None:
-    """What is kept of another job's cuts; None where none is edited."""
-    if not wanted.edit_of:
-        return None
-    gen_frames, asked = gen_frames_of(info.frames25), wanted.chunk_seconds
-    return cutting_after(storage, wanted.edit_of, pcm, gen_frames, chunk_seconds=asked)
-
-
-def _rendered(
-    speech: Path, wanted: Wanted, plan: Plan, pcm: SpeechReader, storage: Storage, makers: Collection[str]
-) -> tuple[int, ...] | None:
-    """The chunks that slots will take and not render; None where the farm or its renderer is not known here."""
+def _ground(speech: Path, wanted: Wanted) -> Ground | None:
+    """What decides the frames; None for a renderer that is not known here."""
     built_in = BUILT_IN.get(wanted.spec.renderer)
     if built_in is None:
         return None
-    ground = Ground(
+    return Ground(
         spec=wanted.spec,
         output=wanted.output,
         portrait=wanted.portrait,
         speech=sha256_of(speech),
         hears=built_in.hears,
     )
-    return rendered_already(storage, ground, plan, pcm, makers=makers)
+
+
+def _planned_before(wanted: Wanted, ground: Ground | None, geometry: Geometry, storage: Storage) -> str | None:
+    """The job that was the same lesson, where nobody says how this one is cut."""
+    if ground is None or wanted.chunk_seconds is not None:
+        return None
+    return planned_before(storage, lesson_of(ground, geometry))

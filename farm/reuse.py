@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from engine.hearing import Hears
-    from engine.plan import Plan
+    from engine.plan import Geometry, Plan
     from engine.renderer import Renderer, SpeechReader
     from engine.spec import ChunkSpec, OutputSpec, RenderSpec
     from farm.jobs.model import SlotView
@@ -76,23 +76,39 @@ def makers_of(slots: Iterable[SlotView], renderer: str) -> set[str]:
 
 def recipe_of(ground: Ground, plan: Plan, chunk: ChunkSpec, *, maker: str, speech: SpeechReader) -> str:
     """The digest of all that decides a chunk's frames. chunk: one of the plan's, with its redraw."""
-    output, place = ground.output.to_dict(), chunk.to_dict()
+    place = chunk.to_dict()
     del place["index"]  # how many chunks lie before it decides nothing
     drawn = grown(chunk, plan.frames25) if ground.output.smoothing else chunk
     touched = ground.hears(drawn, plan.gen_frames, ground.spec)
     return _digest(
         {
-            "version": RECIPE_VERSION,
+            **_shared(ground),
             "maker": maker,
-            "spec": ground.spec.to_dict(),
-            "form": {name: output[name] for name in FORM},
-            "portrait": ground.portrait,
             "chunk": place,
             "drawn": drawn.out,
             "heard": [[*part, _sound(speech, *part)] for part in touched.samples] if touched else ground.speech,
             "frames25": plan.frames25 if touched is None or touched.length else None,
         }
     )
+
+
+def lesson_of(ground: Ground, geometry: Geometry) -> str:
+    """The digest of all that decides a job's frames but how it is cut: a lesson that comes again is cut as it was."""
+    return _digest({**_shared(ground), "speech": ground.speech, "geometry": asdict(geometry)})
+
+
+def planned_before(storage: Storage, lesson: str) -> str | None:
+    """The job whose plan a lesson keeps to; None where there is none any more."""
+    try:
+        job = str(storage.get_json(keys.planned(lesson))["job"])
+        return job if storage.exists(keys.plan_json(job)) and storage.exists(keys.speech_pcm(job)) else None
+    except (NotFoundError, CorruptObjectError):
+        return None
+
+
+def note_planned(storage: Storage, lesson: str, job: str) -> None:
+    """Say whose plan a lesson has, once its plan.json is written."""
+    storage.put_json(keys.planned(lesson), {"version": 1, "job": job})
 
 
 def offered(storage: Storage, recipe: str) -> Source | None:
@@ -145,6 +161,16 @@ def in_words(plan: Plan, chunks: Collection[int]) -> str:
         return f"none of {len(plan.chunks)} {chunks_are} rendered already"
     seconds = kept_seconds(plan, chunks)
     return f"{len(chunks)} of {len(plan.chunks)} {chunks_are} rendered already ({seconds:g} s of video)"
+
+
+def _shared(ground: Ground) -> dict[str, object]:
+    output = ground.output.to_dict()
+    return {
+        "version": RECIPE_VERSION,
+        "spec": ground.spec.to_dict(),
+        "form": {name: output[name] for name in FORM},
+        "portrait": ground.portrait,
+    }
 
 
 def _source(found: object) -> Source | None:

@@ -16,7 +16,7 @@ class PlanFile:
 
     voiced: frames25 [start, stop) with a voice. chunk_seconds: the length that was wanted. because: who wanted it.
     edit_of: the job whose cuts were kept, or nothing. rendered: the chunks that were rendered already for others when
-    the plan was made; None where that was not known.
+    the plan was made; None where that was not known, or nothing is taken.
     """
 
     plan: Plan

@@ -17,7 +17,7 @@ from farm.jobs.load import load_of
 from farm.jobs.model import PLAN
 from farm.jobs.speeds import Work
 from farm.jobs.views import slot_views
-from farm.reuse import ground_of, in_words, makers_of, rendered_already
+from farm.reuse import ground_of, in_words, lesson_of, makers_of, note_planned, planned_before, rendered_already
 from farm.storage import keys
 from workers.attempt import Attempt, attempt_at, claim, patiently
 from workers.pace import note_work
@@ -85,6 +85,8 @@ def _make_plan(worker: Worker, request: JobRequest, attempt: Attempt) -> PlanFil
     rendered = _rendered(worker, request, made, PcmSpeech(pcm))
     told = PlanFile(made, speech, heard.voiced, length.seconds, length.because, request.edit_of, rendered)
     storage.put_json(keys.plan_json(job), told.to_dict())
+    if lesson := _lesson(worker, request, geometry):
+        note_planned(storage, lesson, job)
     log.info(
         "planned %s: %d frames in %d chunks of about %g s (%s), waste %.1f %%",
         job,
@@ -103,10 +105,12 @@ def _declared(worker: Worker) -> dict[str, str]:
 
 
 def _cutting(worker: Worker, request: JobRequest, speech: SpeechInfo, pcm: SpeechReader, geometry: Geometry) -> Cutting:
-    """The cuts of the job that this one edits, or chunks as long as suits the farm now."""
-    if request.edit_of:
+    """The cuts of the job that this one edits, or of the same lesson before, or what suits the farm now."""
+    lesson = _lesson(worker, request, geometry)
+    before = request.edit_of or (planned_before(worker.storage, lesson) if lesson else None)
+    if before:
         gen_frames, asked = gen_frames_of(speech.frames25), request.chunk_seconds
-        return cutting_after(worker.storage, request.edit_of, pcm, gen_frames, chunk_seconds=asked)
+        return cutting_after(worker.storage, before, pcm, gen_frames, chunk_seconds=asked)
     for trial in patiently():
         with trial:
             load = load_of(worker.books, request.spec.renderer, priority=request.priority)
@@ -115,10 +119,17 @@ def _cutting(worker: Worker, request: JobRequest, speech: SpeechInfo, pcm: Speec
     )
 
 
+def _lesson(worker: Worker, request: JobRequest, geometry: Geometry) -> str | None:
+    """What a lesson is known by whose cuts the farm chooses; None where somebody said how it is cut."""
+    if not worker.settings.reuse or request.edit_of or request.chunk_seconds is not None:
+        return None
+    return lesson_of(ground_of(request, hears_of(request.spec.renderer, _declared(worker))), geometry)
+
+
 def _rendered(worker: Worker, request: JobRequest, plan: Plan, speech: SpeechReader) -> tuple[int, ...] | None:
-    """The chunks that slots will take and not render; None where no slot says what it draws with."""
+    """The chunks that slots will take and not render; None where none says what it draws with, or takes any."""
     if not worker.settings.reuse:
-        return ()
+        return None
     ground = ground_of(request, hears_of(request.spec.renderer, _declared(worker)))
     for trial in patiently():
         with trial:

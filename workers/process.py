@@ -22,6 +22,7 @@ from farm.reuse import maker_of
 from farm.storage import keys
 from farm.storage.s3 import Storage
 from workers.slots import LAUNCHER_VARIABLE, SLOT_VARIABLE, Slot, cpu_worker_name, machine, own_slot
+from workers.speech import StoredSpeech
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,15 +66,23 @@ class Worker:
 class SlotWorker(Worker):
     """A render slot: a Worker with its device and the renderers it has loaded.
 
-    facts: what the books know of it. studio: set up for the job it stays on, dropped when another comes. probes_kept:
-    keys of the probes that it knows to be in storage.
+    facts: what the books know of it. studio: set up for the job it stays on, dropped when another comes; speech: read
+    for the job it was on last. probes_kept: keys of the probes that it knows to be in storage.
     """
 
     slot: Slot = field(kw_only=True)
     facts: dict[str, Any] = field(default_factory=dict)
     renderers: dict[str, Renderer] = field(default_factory=dict)
     studio: Studio | None = None
+    speech: StoredSpeech | None = None
     probes_kept: set[str] = field(default_factory=set)
+
+    def speech_of(self, job: str) -> StoredSpeech:
+        """The job's speech: with what was read of it, while the slot stays on the job."""
+        key = keys.speech_pcm(job)
+        if self.speech is None or self.speech.key != key:
+            self.speech = StoredSpeech(self.storage, key)
+        return self.speech
 
 
 class Pulse:

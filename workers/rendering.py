@@ -18,7 +18,6 @@ from workers.pace import pacing_chunk
 from workers.planfile import PlanFile
 from workers.probe import keep_expected
 from workers.reuse import Taking, recipe_for
-from workers.speech import StoredSpeech
 from workers.studio import Studio
 
 if TYPE_CHECKING:
@@ -92,7 +91,7 @@ def _studio(worker: SlotWorker, request: JobRequest, plan: Plan, folder: Path) -
     worker.studio = None  # before the next is prepared: two jobs' features need not fit side by side
     portrait = folder / "portrait"
     worker.storage.get_file(keys.asset(request.portrait), portrait)
-    speech = StoredSpeech(worker.storage, keys.speech_pcm(request.id))
+    speech = worker.speech_of(request.id)
     inputs = Inputs(portrait, speech, request.spec, plan.frames25, plan.gen_frames)
     worker.studio = Studio.set_up(request, worker.renderers[request.spec.renderer], inputs)
     return worker.studio

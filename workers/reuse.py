@@ -10,7 +10,6 @@ from farm.errors import CorruptObjectError, NotFoundError
 from farm.reuse import Source, ground_of, maker_of, offer, offered, recipe_of
 from farm.storage import keys
 from farm.storage.s3 import sha256_of
-from workers.speech import StoredSpeech
 
 if TYPE_CHECKING:
     from engine.plan import Plan
@@ -29,8 +28,7 @@ def recipe_for(worker: SlotWorker, request: JobRequest, plan: Plan, chunk: Chunk
         return None
     name = request.spec.renderer
     renderer = worker.renderers[name]
-    speech = StoredSpeech(worker.storage, keys.speech_pcm(request.id))
-    ground = ground_of(request, renderer.hears)
+    ground, speech = ground_of(request, renderer.hears), worker.speech_of(request.id)
     return recipe_of(ground, plan, chunk, maker=maker_of(name, renderer), speech=speech)
 
 

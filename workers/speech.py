@@ -25,7 +25,7 @@ class StoredSpeech:
 
     def __init__(self, storage: Storage, key: str) -> None:
         self._storage = storage
-        self._key = key
+        self.key = key
         self.samples = storage.size(key) // SAMPLE_BYTES
         self._block = lru_cache(maxsize=BLOCKS_KEPT)(self._fetch)
 
@@ -40,5 +40,5 @@ class StoredSpeech:
 
     def _fetch(self, index: int) -> NDArray[np.int16]:
         start, stop = index * BLOCK, min((index + 1) * BLOCK, self.samples)
-        data = self._storage.read_range(self._key, start * SAMPLE_BYTES, stop * SAMPLE_BYTES)
+        data = self._storage.read_range(self.key, start * SAMPLE_BYTES, stop * SAMPLE_BYTES)
         return np.frombuffer(data, dtype="<i2")

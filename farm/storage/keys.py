@@ -2,6 +2,7 @@
 
     assets/<sha256>                                 inputs, by content
     rendered/<recipe>.json <recipe>.refused         who has a segment made by a recipe; that acceptance refused it
+    rendered/<lesson>.plan                          which job's plan the same lesson keeps to
     inboxes/<inbox>/claims/<token>.json             what was taken out of a watched folder, for ever
     jobs/<id>/job.json plan.json                    what was asked, how it was cut
     jobs/<id>/speech.pcm speech.m4a                 16 kHz mono s16, read by range; the AAC that the result carries
@@ -111,6 +112,11 @@ def asset_digest(key: str) -> str | None:
 def rendered(recipe: str) -> str:
     """Who has a segment that was made by this recipe."""
     return f"{RENDERED}{_recipe(recipe)}.json"
+
+
+def planned(lesson: str) -> str:
+    """Which job's plan a lesson keeps to when it comes again."""
+    return f"{RENDERED}{_recipe(lesson)}.plan"
 
 
 def refused(recipe: str) -> str:

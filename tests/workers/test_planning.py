@@ -83,6 +83,26 @@ def test_a_speech_without_pauses_is_cut_evenly(worker: Worker, settings: Setting
     assert found.voiced == ()
 
 
+def test_a_lesson_that_comes_again_is_cut_as_it_was_however_busy_the_farm_is_by_then(
+    worker: Worker, settings: Settings, tmp_path: Path
+) -> None:
+    reusing = settings.model_copy(update={"reuse": True})
+    worker.settings = reusing
+    add_slots(worker, 8)
+    speech = tone(tmp_path / "s.wav", 96)
+    with Farm(reusing) as farm:
+        job = farm.submit(PORTRAIT, speech)
+        first = planned(worker, job)
+        add_slots(worker, 12)
+        again = planned(worker, farm.submit(PORTRAIT, speech, token="again"))
+        assert again.plan == first.plan
+        assert again.because == f"7 of 7 cuts are those of job {job.id}"
+        assert farm.dry_run(PORTRAIT, speech).plan == first.plan
+        for more in ({"seed": 7}, {"chunk_seconds": 10}):
+            other = planned(worker, farm.submit(PORTRAIT, speech, token=str(more), **more))
+            assert other.plan.cuts != first.plan.cuts
+
+
 def test_a_lone_job_on_many_slots_is_cut_finer_and_one_behind_a_queue_is_not(
     worker: Worker, settings: Settings, tmp_path: Path
 ) -> None:
