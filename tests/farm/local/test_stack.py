@@ -11,7 +11,8 @@ from base64 import b64encode
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
+from urllib.request import urlopen
 
 import psutil
 import pytest
@@ -104,6 +105,18 @@ def test_it_says_every_part_and_leads_there_by_farm_toml(running: Running) -> No
         assert len(farm.cpu_workers()) == 1
         farm.storage.put_bytes("probe", b"here")
         assert farm.storage.get_bytes("probe") == b"here"
+
+
+@pytest.mark.parametrize(("part", "sign"), [("sweeper", "farm_slots{"), ("cpu", '"cpu"'), ("slots", '"slot"')])
+def test_sweeper_cpu_workers_and_slots_answer_prometheus_where_it_says(running: Running, part: str, sign: str) -> None:
+    where = {service["name"]: service["where"] for service in running.said["services"]}  # type: ignore[attr-defined]
+    port = urlsplit(where[part]).port
+
+    def metrics() -> str:
+        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            return str(answer.read().decode())
+
+    wait_until(lambda: sign in metrics(), what=f"{sign} of {part}")
 
 
 def test_no_secret_is_in_any_command_line(running: Running) -> None:
