@@ -1,0 +1,162 @@
+"""What a batch is foretold to cost, and when it is done: from speeds that were measured, and from assumed ones."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from farm.batch.intake import Order
+from farm.batch.span import Span
+from farm.jobs.speeds import Work, note_speed, speeds_of
+from tests.conftest import PORTRAIT
+from tests.workers.conftest import tone
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from farm import Farm
+    from farm.batch.plan import BatchPlan
+    from tests.farm.hands import Hand
+
+GPU = "NVIDIA L4"
+
+
+@pytest.fixture
+def course(tmp_path: Path) -> Path:
+    tone(tmp_path / "long.wav", 60.0)
+    shutil.copy(PORTRAIT, tmp_path / "ada.png")
+    return tmp_path
+
+
+def slot(hand: Hand, name: str, *, device: str = GPU, is_gpu: bool = True, renderers: str = "preview") -> None:
+    facts: dict[str, Any] = {
+        "state": "ready",
+        "host": "here",
+        "pid": 1,
+        "process": name,
+        "launcher": "launcher",
+        "device": device,
+        "visible_devices": "0",
+        "renderers": renderers.split(","),
+        "ttl_ms": 600_000,
+        **({"memory_mb": 24_000} if is_gpu else {}),
+    }
+    hand.books.report_slot(name, facts, loaded=True)
+
+
+def planned(farm: Farm, course: Path, lessons: int, *, more: str = "", **changes: Any) -> BatchPlan:
+    rows = "".join(f"long.wav,ada.png,{seed},\n" for seed in range(lessons))
+    (course / "term.csv").write_text(f"speech,portrait,seed,renderer\n{rows}{more}")
+    farm.settings = farm.settings.model_copy(update=changes)
+    return farm.plan_batch(str(course / "term.csv"))
+
+
+def near(wanted: float, off: float = 0.03) -> Any:
+    return pytest.approx(wanted, rel=off)
+
+
+def test_hours_money_and_finish_come_from_what_slots_were_measured_at(hand: Hand, course: Path) -> None:
+    for spent in (15.0, 25.0) * 20:  # 1.5 and 2.5 seconds for a second of video
+        note_speed(hand.books, Work("preview", GPU, 25), spent=spent, video_seconds=10)
+    for name in ("a", "b"):
+        slot(hand, name)
+    found = planned(hand.farm, course, 30, gpu_hour_price=3.0, currency="EUR")
+    (device,) = found.devices
+    assert (found.lessons, found.seconds, found.slots, device.slots, device.device) == (30, 1800, 2, 2, GPU)
+    assert found.chunks >= 30
+    assert device.hours is not None
+    assert device.hours.likely == near(2 * 1800 / 3600)
+    assert (device.hours.low, device.hours.high) == (near(1.5 * 0.5, 0.1), near(2.5 * 0.5, 0.1))
+    assert device.source == "measured here on 40 chunks"
+    assert device.money is not None
+    assert (found.currency, device.money.likely) == ("EUR", near(3 * device.hours.likely))
+    assert found.finish is not None
+    assert found.finish.likely - time.time() == pytest.approx(1800, rel=0.05)
+    assert found.sooner is not None
+    assert found.sooner.likely == near(1800 - 600, 0.05)  # six slots instead of two
+    told = found.to_dict()
+    assert told["sooner_seconds"][1] == near(1200, 0.05)
+    assert told["devices"][0]["hours"][1] == near(1.0)
+
+
+def test_what_nobody_measured_is_assumed_and_said_to_be_within_half_and_twice(hand: Hand, course: Path) -> None:
+    slot(hand, "cpu", device="two cores", is_gpu=False)
+    found = planned(hand.farm, course, 2, gpu_hour_price=3.0)
+    (device,) = found.devices
+    assert device.source == "assumed, not measured: half to twice"
+    assert device.hours is not None
+    assert device.hours.low * 4 == near(device.hours.high)
+    assert device.money is None  # a slot without a GPU costs no GPU hour
+    assert planned(hand.farm, course, 2, gpu_hour_price=None).devices[0].money is None
+
+
+def test_where_nobody_can_say_the_finish_the_reason_is_said(hand: Hand, course: Path) -> None:
+    assert planned(hand.farm, course, 1).notes == (
+        "no slot offers renderer 'preview' now, so nobody can say when it is done",
+    )
+    slot(hand, "a", renderers="preview,stripes")
+    found = planned(hand.farm, course, 1, more="long.wav,ada.png,1,stripes\n")
+    assert found.finish is None
+    assert found.notes == (f"renderer 'stripes' was not measured yet on {GPU}, so nobody can say when it is done",)
+    assert [each.hours is None for each in found.devices] == [False, True]
+
+
+def test_renderers_that_share_slots_take_turns_and_others_go_on_side_by_side(hand: Hand, course: Path) -> None:
+    for renderer, pace in (("preview", 1.0), ("stripes", 2.0)):
+        note_speed(hand.books, Work(renderer, GPU, 25), spent=pace * 10, video_seconds=10)
+    more = "".join(f"long.wav,ada.png,{seed},stripes\n" for seed in range(100, 120))
+    slot(hand, "a")
+    slot(hand, "b", renderers="stripes")
+    apart = planned(hand.farm, course, 20, more=more)
+    hand.books.retire_slot("b", launcher="launcher", gone=True)
+    slot(hand, "a", renderers="preview,stripes")
+    shared = planned(hand.farm, course, 20, more=more)
+    assert apart.finish is not None
+    assert shared.finish is not None
+    assert apart.finish.likely - time.time() == pytest.approx(2400, rel=0.05)
+    assert shared.finish.likely - time.time() == pytest.approx(3600, rel=0.05)
+
+
+def test_what_waits_comes_first_and_what_is_there_counts_for_nothing(hand: Hand, course: Path) -> None:
+    slot(hand, "a")
+    note_speed(hand.books, Work("preview", GPU, 25), spent=10, video_seconds=10)
+    alone = planned(hand.farm, course, 4)
+    hand.planned(chunks=20)
+    behind = planned(hand.farm, course, 4)
+    assert behind.ahead == 20
+    assert "20 chunks of other jobs come first" in behind.notes
+    assert alone.finish is not None
+    assert behind.finish is not None
+    assert behind.finish.likely - alone.finish.likely == pytest.approx(20 * hand.farm.settings.chunk_seconds, rel=0.05)
+    hand.farm.submit_batch(str(course / "term.csv"))
+    again = planned(hand.farm, course, 6)
+    assert (again.lessons, again.there, again.seconds) == (2, 4, 120)
+    nothing = planned(hand.farm, course, 4)
+    assert (nothing.lessons, nothing.parts, nothing.finish) == (0, (), None)
+    other = hand.farm.plan_batch(str(course / "term.csv"), Order(name="another"))
+    assert (other.lessons, other.there) == (4, 0)
+
+
+def test_a_speed_remembers_how_much_its_chunks_differed(hand: Hand) -> None:
+    even, uneven = Work("even", GPU, 25), Work("uneven", GPU, 25)
+    for number in range(60):
+        note_speed(hand.books, even, spent=10, video_seconds=10)
+        note_speed(hand.books, uneven, spent=10 + 2 * (-1) ** number, video_seconds=10)
+    found = speeds_of(hand.books)
+    assert found[even].variance == pytest.approx(0, abs=1e-9)
+    assert found[uneven].variance == pytest.approx(0.04, rel=0.2)
+
+
+SPANS = st.lists(st.floats(0.01, 1e6), min_size=3, max_size=3).map(lambda each: Span(*sorted(each)))
+
+
+@given(one=SPANS, two=SPANS)
+def test_spans_stay_in_order_whatever_is_done_to_them(one: Span, two: Span) -> None:
+    for found in (one.plus(two), one.minus(two), one.at_least(two), one.times(3), Span.together([one, two])):
+        assert found.low <= found.likely <= found.high
+    assert Span.together([one, one]).likely == pytest.approx(one.likely / 2)
