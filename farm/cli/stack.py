@@ -16,7 +16,12 @@ if TYPE_CHECKING:
     from farm.local import Service, Stack
     from farm.settings import Settings
 
-UP_EXAMPLES = ("farm up", "farm up --detach --slots 2", "farm up --gpus 0,1 --renderers preview --dir /srv/farm")
+UP_EXAMPLES = (
+    "farm up",
+    "farm up --detach --slots 2",
+    "farm up --inbox s3://sonic-farm/inbox",
+    "farm up --gpus 0,1 --renderers preview --dir /srv/farm",
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -37,6 +42,12 @@ def up(
         str | None,
         typer.Option(metavar="LIST", show_default=False, help="Renderers that the slots offer. Default: preview"),
     ] = None,
+    inbox: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST", show_default=False, help="Folders in storage to watch: s3://sonic-farm/inbox. Default: none"
+        ),
+    ] = None,
     flower_port: Annotated[
         int | None,
         typer.Option(metavar="PORT", show_default=False, help="Port of Flower. Default: 5555, or the next free one"),
@@ -52,7 +63,7 @@ def up(
     from farm.settings import Settings
 
     flags = {"dir": folder, "slots": slots, "gpus": gpus, "renderers": renderers, "flower_port": flower_port}
-    settings = Settings.load(flags)
+    settings = Settings.load({**flags, "inboxes": inbox})
     on_step = _quiet if as_json else _announce
     if detach:
         from farm.local import up as start

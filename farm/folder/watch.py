@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -239,16 +240,21 @@ def _beating(watchers: Sequence[Watcher]) -> Iterator[None]:
         thread.join()
 
 
-def main() -> None:
+def main() -> int:
     """Run until SIGTERM or Ctrl-C."""
-    settings = Settings.load()
-    log_to_stderr(settings)
-    over = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: over.set())
-    with Farm(settings) as farm:
-        watch(farm, settings.inboxes, over)
+    try:
+        settings = Settings.load()
+        log_to_stderr(settings)
+        over = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: over.set())
+        with Farm(settings) as farm:
+            watch(farm, settings.inboxes, over)
+    except FarmError as error:
+        log.error("%s", error)  # noqa: TRY400 - an error of ours is its sentence
+        return error.exit_code
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from engine.errors import MissingExtraError, UnknownRendererError
 from engine.renderer import BUILT_IN, targets_of
 from farm.errors import SettingsError
+from farm.folder.inbox import inboxes
 from farm.local.ports import free_port, is_free
 from farm.local.servers import write_private
 from farm.settings import TOML_NAME, Settings, environment_key, is_secret
@@ -65,9 +66,11 @@ class Former:
 def refuse_contradictions(settings: Settings) -> None:
     """Raise SettingsError for settings that cannot go together, before anything is started.
 
-    Slots asked for while GPUs are named, for then there is one for each of those; renderers that cannot start.
+    Slots asked for while GPUs are named, for then there is one for each of those; renderers that cannot start; inboxes
+    that cannot be watched.
     """
     refuse_renderers_that_cannot_start(settings)
+    inboxes(settings.inboxes, settings)  # raises for one that cannot be watched
     if settings.gpus and is_given(settings, "slots"):
         gpus = f"gpus is {','.join(settings.gpus)} ({settings.source('gpus')})"
         raise SettingsError(

@@ -98,6 +98,10 @@ def slots_command(settings: Settings) -> Command:
     return command(settings, "slots", ["workers.launch", "slots"], grace=WORKER_GRACE_SECONDS)
 
 
+def folder_command(settings: Settings) -> Command:
+    return command(settings, "folder", ["farm.folder.watch"], grace=GRACE_SECONDS)
+
+
 def flower_command(settings: Settings) -> Command:
     flower = ["celery", "-A", "farm.local.flower", "flower", f"--conf={flower_config()}"]
     return command(settings, "flower", flower, grace=GRACE_SECONDS)
@@ -143,6 +147,10 @@ def worker_services(settings: Settings) -> list[Service]:
         Service("cpu", f"{settings.cpu_workers} to plan and stitch", where(CPU), log=str(log_of(settings, "cpu"))),
         Service("slots", slots, where(SLOTS), log=str(log_of(settings, "slots"))),
     ]
+
+
+def folder_service(settings: Settings) -> Service:
+    return Service("folder", "takes what is dropped", ", ".join(settings.inboxes), log=str(log_of(settings, "folder")))
 
 
 def flower_service(settings: Settings) -> Service:

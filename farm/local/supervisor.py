@@ -98,6 +98,9 @@ class Supervisor:
         self._start_flower()
         self._wait_for_workers()
         self.services += [*parts.worker_services(self.settings), parts.flower_service(self.settings)]
+        if self.settings.inboxes:
+            self._workers.append(Kept(start_child(parts.folder_command(self.settings)), time.monotonic()))
+            self.services.append(parts.folder_service(self.settings))
 
     def _start_servers(self) -> None:
         former, values = config.Former.read(self.settings.dir), dict[str, object]()

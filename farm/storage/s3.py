@@ -139,14 +139,6 @@ class Storage:
             raise StorageError(f"{path} was changed while it was uploaded as {self.address(key)}")
         return sha256
 
-    def copy(self, source: str, target: str) -> None:
-        """Copy an object of the farm inside the storage; it appears whole or not at all."""
-        there, where = self.address(source), self.address(target)
-        with explained(there):
-            self._client.copy_object(
-                Bucket=where.bucket, Key=where.key, CopySource={"Bucket": there.bucket, "Key": there.key}
-            )
-
     def delete(self, *names: str) -> None:
         """Remove objects; those that are not there are no error."""
         for first in range(0, len(names), DELETE_AT_ONCE):
@@ -258,8 +250,11 @@ class Storage:
                 raise
 
     def beside(self, bucket: str) -> Storage:
-        """Another bucket of the same server, with the same credentials and no prefix before its keys."""
-        return type(self)(self._settings.model_copy(update={"s3_bucket": bucket, "s3_prefix": ""}), self._patience)
+        """Another bucket of the same server, by the same connections; no prefix is put before its keys."""
+        settings = self._settings.model_copy(update={"s3_bucket": bucket, "s3_prefix": ""})
+        other = type(self)(settings, self._patience)
+        other._connected = self._client
+        return other
 
     def folder(self, prefix: str = "") -> Iterator[FolderPage]:
         """What lies in a folder, and which folders, but nothing of what those hold. prefix: "" or ends with a slash."""
