@@ -18,18 +18,20 @@ from farm import submission
 from farm.batch import decided, kept
 from farm.batch.check import AT_ONCE, CheckedRow, Right, local_file
 from farm.batch.kept import Asked, Place
-from farm.errors import InputRefusedError, NotAllowedError, NotFoundError, StorageError
+from farm.errors import InputRefusedError, NotAllowedError, StorageError
 from farm.jobs.batches import batch_jobs, batch_named, batch_row
 from farm.jobs.hooks import batch_is_entered
 from farm.jobs.request import InBatch, row_token
 from farm.recover import recover
 from farm.storage import keys
+from farm.storage.s3 import FRESH_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from farm.jobs.request import JobRequest
     from farm.service import Farm
+    from farm.storage.s3 import ObjectInfo
 
 ENTER_AT_ONCE = 8
 """Jobs on their way to storage and books together."""
@@ -229,12 +231,15 @@ def _store(farm: Farm, rows: Iterable[Right], on_step: OnStep) -> None:
 
 
 def _store_file(farm: Farm, sha256: str, where: str) -> None:
-    try:
-        farm.storage.size(keys.asset(sha256))
-    except NotFoundError:
-        with local_file(where, farm.storage) as file:
-            if farm.storage.put_asset(file) != sha256:
-                raise InputRefusedError([f"{where} was changed while it was submitted, run it again"]) from None
+    if where.startswith("s3://") and _is_fresh(farm.storage.head(keys.asset(sha256))):
+        return  # who wants it uploaded again would have to fetch it first
+    with local_file(where, farm.storage) as file:
+        if farm.storage.put_asset(file) != sha256:
+            raise InputRefusedError([f"{where} was changed while it was submitted, run it again"])
+
+
+def _is_fresh(asset: ObjectInfo | None) -> bool:
+    return asset is not None and asset.modified > time.time() - FRESH_SECONDS
 
 
 def _enter(farm: Farm, rows: list[tuple[Right, str, Place]], batch: str, held: bool, on_step: OnStep) -> int:
