@@ -72,8 +72,9 @@ class Gated(Stripes):
 
     def render(self, chunk: ChunkSpec, features: Any, on_progress: OnProgress) -> Iterator[Frame]:
         gate = Path(os.environ["FARM_TEST_GATE"])
+        is_probe = features.portrait.parent.name == "probe"  # no test's: a slot shows that it is well
         for position, frame in enumerate(range(*chunk.out)):
-            while not gate.exists():
+            while not is_probe and not gate.exists():
                 on_progress(position / chunk.frames25)
                 time.sleep(0.02)
             on_progress(position / chunk.frames25)
