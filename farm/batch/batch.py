@@ -59,7 +59,7 @@ class Batch:
 
     def view(self, *, most: int = SHOWN) -> BatchView:
         """Where the batch stands now; `rows` are the first that failed or need review, `most` of them."""
-        return progress.batch_view(self._farm.books, self._farm.storage, self.id, most=most)
+        return progress.batch_view(self._farm.books, self.id, most=most)
 
     def rows(self, first: int, last: int) -> tuple[RowView, ...]:
         """The rows from number `first` to `last`, both in."""

@@ -13,6 +13,7 @@ from farm.batch.manifest import read_manifest
 from farm.batch.rows import Given, Row, rows_of
 from farm.errors import InputRefusedError
 from farm.hooks.receiver import url_problems
+from farm.jobs.batches import note_batch
 from farm.submission import LONGEST_NAME
 
 if TYPE_CHECKING:
@@ -131,6 +132,7 @@ def _submit_pilot(farm: Farm, check: BatchCheck, pilot: Pilot, whole: Submitted,
         clips = submit_rows(farm, checked, terms, on_step)
     right = [one for one, row in zip(samples, checked, strict=True) if row.right is not None]
     keep_samples(farm.storage, whole.id, clips.id, right)
+    note_batch(farm.books, whole.id, pilot=clips.id)
     return clips.id
 
 

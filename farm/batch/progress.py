@@ -7,8 +7,6 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from farm.batch.lines import row_views, spread_rows, wrong_rows
-from farm.batch.pilot import pilot_of
-from farm.batch.refusals import refused_rows
 from farm.jobs import views
 from farm.jobs.batches import batch_row
 from farm.jobs.model import JobState
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
     from farm.batch.lines import RowView
     from farm.jobs.batches import BatchRow
     from farm.jobs.store import Books
-    from farm.storage.s3 import Storage
 
 SAMPLE = 200
 """Rows, spread over the batch, whose lengths stand for those of all."""
@@ -64,13 +61,11 @@ class BatchView:
         return asdict(self)
 
 
-def batch_view(books: Books, storage: Storage, batch: str, *, most: int) -> BatchView:
+def batch_view(books: Books, batch: str, *, most: int) -> BatchView:
     """A batch with the first rows that failed or need review, `most` of them; raises NotFoundError."""
     row = batch_row(books, batch)
     in_hand, lanes = _in_hand(books, batch)
     sample = spread_rows(books, row, most=SAMPLE)
-    kept = pilot_of(storage, batch)
-    pilot = kept.batch if kept else ""
     return BatchView(
         id=batch,
         name=row.name,
@@ -83,11 +78,11 @@ def batch_view(books: Books, storage: Storage, batch: str, *, most: int) -> Batc
         held=row.held,
         needs_review=row.needs_review,
         limit=row.limit,
-        refused=len(refused_rows(storage, batch)),
-        pilot=pilot,
+        refused=row.refused,
+        pilot=row.pilot,
         percent=_percent(row, in_hand),
         seconds_left=_seconds_left(books, row, in_hand, sample, lanes) if row.state == "open" else None,
-        waits_for=_kept(row, pilot) or _binding(books, sample, lanes),
+        waits_for=_kept(row) or _binding(books, sample, lanes),
         rows=wrong_rows(books, row, most=most),
     )
 
@@ -143,7 +138,7 @@ def _pace(books: Books, rows: Sequence[RowView]) -> float | None:
     return spent / video if video else None
 
 
-def _kept(row: BatchRow, pilot: str) -> str:
+def _kept(row: BatchRow) -> str:
     """What people or failures keep from being rendered; nothing where only slots are awaited."""
     left = row.total - row.ended
     if not left:
@@ -154,7 +149,7 @@ def _kept(row: BatchRow, pilot: str) -> str:
         return f"{row.reason}: nothing more begins"
     if row.held:
         rows = "1 row is" if row.held == 1 else f"{row.held} rows are"
-        look = f", after a look at its pilot {pilot}" if pilot else ""
+        look = f", after a look at its pilot {row.pilot}" if row.pilot else ""
         return f"{rows} held until `farm batch release {row.id}`{look}"
     return ""
 

@@ -19,7 +19,7 @@ from farm.batch import decided, kept
 from farm.batch.check import AT_ONCE, CheckedRow, Right, local_file
 from farm.batch.kept import Asked, Place
 from farm.errors import InputRefusedError, NotAllowedError, StorageError
-from farm.jobs.batches import batch_jobs, batch_named, batch_row
+from farm.jobs.batches import batch_jobs, batch_named, batch_row, note_batch
 from farm.jobs.hooks import batch_is_entered
 from farm.jobs.request import InBatch, row_token
 from farm.recover import recover
@@ -100,6 +100,7 @@ def submit_rows(farm: Farm, rows: Sequence[CheckedRow], terms: Terms, on_step: O
     places = _placed(farm, asked, wanted, before)
     refused = tuple(row for row in rows if row.right is None)
     kept.keep_refused(farm.storage, asked.id, [_refused(row) for row in refused])
+    note_batch(farm.books, asked.id, refused=len(refused))
     pending = {token: right for token, (_, right) in wanted.items() if places[token].job not in there}
     _store(farm, pending.values(), on_step)
     entering = [(right, token, places[token]) for token, right in pending.items()]

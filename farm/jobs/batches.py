@@ -26,7 +26,8 @@ class BatchRow:
     """A batch as the books have it. submitted: Unix seconds. counts: its jobs by state, held and needs_review of them.
 
     state: "open"; "paused" and "cancelled" by somebody; "stopped" because too many jobs failed; reason says it in
-    words. max_failures: jobs that may fail, "3" or "5%", empty for any number. limit: most slots at once.
+    words. max_failures: jobs that may fail, "3" or "5%", empty for any number. limit: most slots at once. refused:
+    rows that its last check refused. pilot: the batch of its clips, if it has any.
     """
 
     id: str
@@ -41,6 +42,8 @@ class BatchRow:
     needs_review: int
     max_failures: str
     limit: int | None
+    refused: int = 0
+    pilot: str = ""
 
     @property
     def ended(self) -> int:
@@ -109,7 +112,17 @@ def batch_row(books: Books, id: str) -> BatchRow:
         needs_review=int(states.get("needs_review", 0)),
         max_failures=fields["max_failures"],
         limit=int(fields["limit"]) if "limit" in fields else None,
+        refused=int(fields.get("refused", 0)),
+        pilot=fields.get("pilot", ""),
     )
+
+
+def note_batch(books: Books, id: str, *, refused: int | None = None, pilot: str | None = None) -> None:
+    """Say what is shown of a batch and decides nothing: storage has it too, and is slower to ask."""
+    with books.reaching():
+        for name, value in (("refused", refused), ("pilot", pilot)):
+            if value is not None:
+                books.client.hset(f"farm:batch:{id}", name, str(value))
 
 
 def batch_ids(books: Books, *, owner: str | None = None) -> list[str]:
