@@ -72,18 +72,18 @@ class Taking:
             raise CorruptObjectError(f"{self.storage.address(there)} is of another recipe than the index says")
         lease, folder = self.attempt.lease, self.attempt.folder / "taken"
         folder.mkdir()
-        for name, ours in files_of(self.chunk).items():
-            if not ours:
-                continue
+        for name in files_of(self.chunk):
             key = keys.segment(source.job, source.chunk, source.attempt, name)
             self.storage.get_file(key, folder / name, on_progress=self.attempt.heartbeat.beat)
             if sha256_of(folder / name) != segment["files"][name]:
                 raise CorruptObjectError(f"{self.storage.address(key)} is not what was rendered")
-            self.storage.copy(key, keys.segment(lease.job, self.chunk.index, lease.attempt, name))
+            ours = keys.segment(lease.job, self.chunk.index, lease.attempt, name)
+            self.storage.copy_from(self.storage.address(key), ours, size=(folder / name).stat().st_size)
             (folder / name).unlink()
         return segment
 
 
-def files_of(chunk: ChunkSpec) -> dict[keys.SegmentFile, bool]:
-    """The files of a segment, and which of them this chunk has."""
-    return {"body.mp4": True, "head.mkv": bool(chunk.head), "tail.mkv": bool(chunk.tail)}
+def files_of(chunk: ChunkSpec) -> list[keys.SegmentFile]:
+    """The files of a chunk's segment, but for its commit."""
+    there: dict[keys.SegmentFile, bool] = {"body.mp4": True, "head.mkv": bool(chunk.head), "tail.mkv": bool(chunk.tail)}
+    return [name for name, has in there.items() if has]

@@ -71,12 +71,11 @@ def time_left(view: JobView) -> str:
 
 
 def saved_words(view: JobView) -> str:
-    """'14 of 21 chunks were rendered already, 14 are taken from 20261122-181530-k3f9ab', or nothing."""
+    """'14 of 21 chunks taken from 20261122-181530-k3f9ab', before that how many can be, or nothing."""
     taken = [chunk.taken_from for chunk in view.chunks if chunk.taken_from]
-    if not (taken or view.rendered):
-        return ""
-    words = f"{view.rendered} of {len(view.chunks)} chunks were rendered already"
-    return f"{words}, {len(taken)} taken from {', '.join(sorted(set(taken)))}" if taken else words
+    if taken:
+        return f"{len(taken)} of {len(view.chunks)} chunks taken from {', '.join(sorted(set(taken)))}"
+    return f"{view.rendered} of {len(view.chunks)} chunks were rendered already" if view.rendered else ""
 
 
 def headline(view: JobView) -> str:

@@ -359,7 +359,7 @@ def _announce(job: Job) -> None:
     if job.created:
         say(f"Job {job.id} submitted.")
     else:
-        say(f"Job {job.id} is the same, {job.view().state} already. To render it again, give another --token.")
+        say(f"Job {job.id} is the same, {job.view().state} already. For a job of its own, give another --token.")
 
 
 def _finish(job: Job, output: Path | None, *, as_json: bool, folder: Path | None) -> None:

@@ -32,7 +32,7 @@ def weights(tmp_path: Path) -> Path:
     return folder
 
 
-def submit(farm: Farm, folder: Path) -> Job:
+def submit(farm: Farm, folder: Path, token: str = "") -> Job:
     speech = tone(folder / "s.wav", 5)
     return farm.submit(
         PORTRAIT,
@@ -41,7 +41,7 @@ def submit(farm: Farm, folder: Path) -> Job:
         steps=2,
         min_resolution=128,
         chunk_seconds=2.4,
-        token=str(farm.settings.slots),
+        token=token or str(farm.settings.slots),
     )
 
 
@@ -49,11 +49,14 @@ def test_one_slot_and_three_and_a_retry_after_a_kill_give_the_same_frames(
     settings: Settings, weights: Path, tmp_path: Path
 ) -> None:
     sonic = {"renderers": ("sonic",), "weights": weights, "lease_seconds": 5.0}
-    with started(settings, slots=1, **sonic) as farm:
+    with started(settings, slots=1, reuse=True, **sonic) as farm:
         job = submit(farm, tmp_path)
         whole = job.wait(300)
         segments = job.report()["segments"]
+        same = submit(farm, tmp_path, "again").wait(60)
     assert (len(whole.chunks), whole.frames25) == (2, 125)
+    assert [chunk.taken_from for chunk in same.chunks] == [job.id, job.id]
+    assert same.digest == whole.digest
     assert "CC BY-NC-SA 4.0" in whole.licence
     assert {len(segment["renderer_facts"]["weights"]) for segment in segments} == {64}
     assert {segment["renderer_facts"]["memory_mode"] for segment in segments} <= {"fast", "lean"}

@@ -100,8 +100,9 @@ def test_few_chunks_have_a_bar_each_with_percent_slot_and_attempt() -> None:
 def test_chunks_that_were_taken_say_from_which_job_and_the_card_counts_them() -> None:
     taken = tuple(ChunkView(i, DONE, "gpu0", 100.0, 1, "20261120-101010-aaaaaa") for i in range(2))
     card = drawn(JobCard(job(3, chunks=(*taken, ChunkView(2, WAITING)), rendered=2)), width=120)
-    assert "2 of 3 chunks were rendered already, 2 taken from 20261120-101010-aaaaaa" in card
+    assert "2 of 3 chunks taken from 20261120-101010-aaaaaa" in card
     assert "done on gpu0, taken from 20261120-101010-aaaaaa" in card
+    assert "2 of 3 chunks were rendered already" in drawn(JobCard(job(3, rendered=2)))
     assert "saved" not in drawn(JobCard(job(3)))
 
 
