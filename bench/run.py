@@ -133,6 +133,25 @@ def seam_lines() -> list[Line]:
     return lines
 
 
+def batch_lines() -> list[Line]:
+    found = run("batch.py")
+    last = found["killed"]
+    return [
+        Line(
+            "10,000 rows, 100 recordings, 30 portraits: checked and submitted",
+            f"{found['seconds']:.1f} s",
+            "under 60 s",
+            found["seconds"] < 60,
+        ),
+        Line(
+            f"the same, killed when {', '.join(map(str, last['jobs_before']))} jobs were there",
+            f"{last['books']} jobs, {last['twice']} of them twice",
+            "10000 jobs, 0 of them twice",
+            (last["books"], last["twice"]) == (10_000, 0),
+        ),
+    ]
+
+
 def picture_lines(full: bool) -> list[Line]:
     lags, ways = run("lipsync.py"), run("smoothing.py")
     ours = ways["ours, 0.3"]
@@ -175,6 +194,7 @@ def main() -> None:
         *plan_lines(),
         *seam_lines(),
         *picture_lines(args.full),
+        *batch_lines(),
     ]
     if args.json:
         print(json.dumps({"machine": machine(), "lines": [vars(line) for line in lines]}))

@@ -37,6 +37,22 @@ def test_idle_slots_choose_before_busy_ones(desk: Desk) -> None:
     assert desk.sent() == {"b": (job, 1)}
 
 
+def test_the_same_books_choose_the_same_in_whatever_order_slots_reported(desk: Desk) -> None:
+    job = desk.planned(chunks=3)
+    for name in "cab":
+        desk.slot(name)
+    assert desk.sent() == {"a": (job, 0), "b": (job, 1), "c": (job, 2)}
+
+
+def test_a_slot_that_the_books_lost_takes_chunks_again_at_its_next_sign_of_life(desk: Desk) -> None:
+    job = desk.planned(chunks=1)
+    desk.slot("a")
+    desk.books.client.delete("farm:free")
+    assert desk.sent() == {}
+    desk.books.report_slot("a", {}, pulse=True)
+    assert desk.sent() == {"a": (job, 0)}
+
+
 def test_lower_numbers_go_first(desk: Desk) -> None:
     desk.planned(priority=5)
     urgent = desk.planned(priority=0)
