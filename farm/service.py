@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from farm.jobs.batches import BatchRow
     from farm.jobs.health import StoragePause
     from farm.jobs.hooks import Delivery
-    from farm.retention import Cleaned
     from farm.messages import Bell
+    from farm.retention import Cleaned
 
 OnStep = Callable[[str, float], None]
 """Called with what is being done and the share of it done, 0 to 1."""

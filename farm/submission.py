@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from engine.errors import PlanError
 from engine.plan import plan_chunks
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from engine.spec import OutputSpec
     from farm.jobs.store import Books
+    from farm.messages import Bell
     from farm.preflight import Checked, Looks
-    from farm.service import Farm
     from farm.settings import Settings
     from farm.storage.s3 import Storage
 
@@ -209,7 +209,18 @@ def request_for(
     )
 
 
-def enter(farm: Farm, request: JobRequest) -> tuple[str, bool]:
+class Reached(Protocol):
+    """A farm that can be reached; farm.service.Farm is one, and stands above this module."""
+
+    books: Books
+    storage: Storage
+
+    @property
+    def bell(self) -> Bell:
+        """The sender of messages."""
+
+
+def enter(farm: Reached, request: JobRequest) -> tuple[str, bool]:
     """Write job.json, then the books, then ring. Answers (job, whether it is new): another may be the same."""
     known = same_job(farm.books, request.token)
     if known is not None:
