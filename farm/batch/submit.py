@@ -208,12 +208,12 @@ def _placed(farm: Farm, asked: Asked, wanted: Wanted, before: dict[str, Place]) 
 
 def _there(farm: Farm, batch: str, before: dict[str, Place]) -> set[str]:
     """Jobs of the batch that the books have, after those came back that storage alone has: it may have been emptied."""
-    there = set(batch_jobs(farm.books, batch))
-    lost = {keys.jobs_since(place.job) for place in before.values() if place.job not in there}
+    there, jobs = set(batch_jobs(farm.books, batch)), {place.job for place in before.values()}
+    lost = {keys.jobs_since(job) for job in jobs - there}
     for prefix in sorted(lost):
         found = recover(farm.books, farm.storage, who=farm.settings.owner, on_step=lambda _: None, prefix=prefix)
-        if found.problems:
-            raise StorageError("\n".join(f"job {job} cannot come back: {why}" for job, why in found.problems.items()))
+        if ours := {job: why for job, why in found.problems.items() if job in jobs}:
+            raise StorageError("\n".join(f"job {job} cannot come back: {why}" for job, why in ours.items()))
     if lost:
         decided.restore_releases(farm.books, farm.storage)
         there = set(batch_jobs(farm.books, batch))

@@ -13,6 +13,7 @@ from farm.cli.fetch import writable
 from farm.cli.options import PRIORITY_WORDS, Dir, Json, completes, examples
 from farm.cli.screen import console, note, say, say_json
 from farm.cli.show import empty_table, plain
+from farm.errors import FarmError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -167,8 +168,11 @@ def submit(
         if not as_json and found.wrong and (all_or_nothing or not found.right):
             note("Nothing was submitted.")
             raise typer.Exit(EXIT_ROWS_WRONG)
-        with _progress(quiet=as_json) as on_step:
-            submitted = farm.submit_batch(found, order, on_step=on_step)
+        try:
+            with _progress(quiet=as_json) as on_step:
+                submitted = farm.submit_batch(found, order, on_step=on_step)
+        except KeyboardInterrupt:
+            raise CutShortError("Interrupted: submit the manifest again, it goes on where this ended.") from None
     if as_json:
         say_json(submitted.to_dict())
     else:
@@ -201,6 +205,13 @@ def plan(
         _show_plan(farm, found, Order(name=name), as_json=as_json)
     if found.wrong:
         raise typer.Exit(EXIT_ROWS_WRONG)
+
+
+class CutShortError(FarmError):
+    """Raised when a submit is interrupted: what was entered by then stays."""
+
+    code = "interrupted"
+    exit_code = 130
 
 
 def _show_plan(farm: Farm, found: BatchCheck, order: Order, *, as_json: bool) -> None:
