@@ -106,17 +106,20 @@ def try_out(
 
 
 def webhook_table(found: list[Delivery]) -> Table:
-    """Webhooks, a row each."""
-    table = empty_table("webhook", "type", "to", "state", "tries", "when", "next", "last problem")
+    """Webhooks, a row each; their ids say what they tell of."""
+    table = empty_table("webhook", "to", "when", "what became of it")
     for one in found:
-        table.add_row(
-            one.id,
-            one.type,
-            plain(one.receiver if one.to == one.receiver else f"{one.receiver} ({one.to}'s)"),
-            Text(one.state, style=STYLES[one.state]),
-            str(one.tries),
-            moment(one.at),
-            moment(one.due) if one.due is not None else "",
-            plain(one.problem or ""),
-        )
+        whose = one.receiver if one.to == one.receiver else f"{one.receiver} ({one.to}'s)"
+        table.add_row(one.id, plain(whose), moment(one.at), Text(plain(fate(one)), style=STYLES[one.state]))
     return table
+
+
+def fate(one: Delivery) -> str:
+    """'waits, next 2026-11-22 18:15:30 after 3 tries: ... answered 503'."""
+    tries = f"{one.tries} {'try' if one.tries == 1 else 'tries'}"
+    if one.state == "delivered":
+        return f"delivered, {tries}"
+    said = f"given up after {tries}" if one.state == "failed" else "waits"
+    if one.state == "pending" and one.tries and one.due is not None:
+        said += f", next {moment(one.due)} after {tries}"
+    return f"{said}: {one.problem}" if one.problem else said
