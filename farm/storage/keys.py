@@ -14,6 +14,7 @@
     jobs/<id>/results/<version>/                    video.mp4, poster.jpg, sheet.jpg, provenance.json; report.json last
     jobs/<id>/logs/<unit>/<attempt>.log             unit: "plan", "stitch" or a chunk's number
     probes/<sha256>.json                            what a known-good render looks like, by what decides its frames
+    trials/ doctor/                                 what the sweeper and `farm doctor` write and remove
     batches/<id>/batch.json refused.json            what was asked of a batch; rows of its manifest that were wrong
     batches/<id>/rows/<id>.json                     which jobs its rows become, by submit: written before any of them
     batches/names/<sha256>.json                     which batch has a name of an owner
