@@ -21,10 +21,10 @@ from workers.planning import plan
 from workers.probe import probe
 from workers.process import SlotWorker, Worker, is_slot, start_cpu_worker, start_slot_worker
 from workers.rendering import render
+from workers.request import NamedRequest
 from workers.scratch import clear_leftovers
 from workers.slots import SLOT_VARIABLE
 from workers.stitching import stitch
-from workers.termination import SeenRequest
 
 log = logging.getLogger(__name__)
 
@@ -57,14 +57,14 @@ def _put_down(**_: Any) -> None:
     take_in_hand(InHand())
 
 
-@app.task(name=PLAN_JOB, Request=SeenRequest)
+@app.task(name=PLAN_JOB, Request=NamedRequest)
 def plan_job(job: str, **_: Any) -> None:
     """Decode the speech, cut the job into chunks and write plan.json."""
     take_in_hand(InHand(job, PLAN))
     plan(_this[0], job)
 
 
-@app.task(name=RENDER_CHUNK, Request=SeenRequest)
+@app.task(name=RENDER_CHUNK, Request=NamedRequest)
 def render_chunk(job: str, chunk: int, **_: Any) -> None:
     """Render one chunk and publish its segment."""
     take_in_hand(InHand(job, str(chunk)))
@@ -74,7 +74,7 @@ def render_chunk(job: str, chunk: int, **_: Any) -> None:
     render(worker, job, chunk)
 
 
-@app.task(name=STITCH_JOB, Request=SeenRequest)
+@app.task(name=STITCH_JOB, Request=NamedRequest)
 def stitch_job(job: str, **_: Any) -> None:
     """Join the segments, check the result and publish it."""
     take_in_hand(InHand(job, STITCH))

@@ -16,7 +16,7 @@ from farm.messages import Bell
 from farm.settings import Settings
 from farm.storage.s3 import Storage
 from farm.watch.courier import Courier
-from farm.watch.latency import time_books
+from farm.watch.latency import time_books, time_storage
 from farm.watch.metrics import registry_of
 from farm.watch.nurse import QUICK, Nurse
 from farm.watch.serving import SWEEPER, serving
@@ -59,8 +59,11 @@ def run(settings: Settings, over: threading.Event) -> None:
     time_books(books)
     bell = Bell(settings)
     sweeper = Sweeper(books, bell, settings)
-    nurse = Nurse(books, bell, Storage.from_settings(settings, QUICK))
-    courier = Courier(books, Storage.from_settings(settings), settings)
+    quick, patient = Storage.from_settings(settings, QUICK), Storage.from_settings(settings)
+    for storage in (quick, patient):
+        time_storage(storage)
+    nurse = Nurse(books, bell, quick)
+    courier = Courier(books, patient, settings)
     threading.Thread(target=courier.run, args=(over,), name="courier", daemon=True).start()
     with serving(registry_of(books), settings, SWEEPER):
         while not over.wait(settings.sweep_seconds):

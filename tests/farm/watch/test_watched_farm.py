@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 from contextlib import closing
@@ -35,6 +33,7 @@ if TYPE_CHECKING:
 RENDERERS = (
     "stripes=tests.renderers:Stripes",
     "failing=tests.renderers:Failing",
+    "crashing=tests.renderers:Crashing",
     "noisy=tests.farm.watch.noisy:Noisy",
 )
 WARNINGS = "default,ignore:You're running the worker with superuser"  # Celery says that before anybody can log
@@ -118,14 +117,16 @@ def watched(s3_service: S3Server, tmp_path_factory: pytest.TempPathFactory) -> I
             for what in ("sweeper", "cpu", "slots"):
                 workers.start(what)
             wait_until(
-                lambda: [slot for slot in farm.slots() if slot.state == "idle"] and farm.cpu_workers(), what="ready"
+                lambda: [slot for slot in farm.slots() if slot.state == "idle"] and farm.cpu_workers(),
+                seconds=60,
+                what="workers ready",
             )
             here = Watched(farm, workers, folder, *([None] * 3))  # type: ignore[arg-type]
             here.good, here.noisy, here.failing = map(here.submit, ("stripes", "noisy", "failing"))
             for job in (here.good, here.noisy):
-                job.wait(60)
+                job.wait(120)
             with pytest.raises(JobFailedError):
-                here.failing.wait(60)
+                here.failing.wait(120)
             yield here
 
 
@@ -169,7 +170,7 @@ def test_every_metric_and_label_that_alerts_and_dashboards_name_is_there(watched
                     told[name] = told.get(name, set()) | labels.keys()
     finally:
         books.client.hdel("farm:depth", "stripes:5:1::ada")
-    waiting.wait(60)
+    waiting.wait(120)
     missing = {name: labels - told[name] for name, labels in named().items() if name in told}
     assert set(named()) - told.keys() == set()
     assert {name: labels for name, labels in missing.items() if labels} == {}
@@ -192,14 +193,25 @@ def test_counting_goes_on_when_the_process_that_did_the_work_died(watched: Watch
     name = "sonic_farm_chunk_seconds_count"
     before = watched.total(SLOTS, name, renderer="noisy")
     (slot,) = watched.farm.slots()
-    os.kill(slot.pid, signal.SIGKILL)
+    crashing = watched.submit("crashing")
+    with pytest.raises(JobFailedError):
+        crashing.wait(120)
     wait_until(
         lambda: [now for now in watched.farm.slots() if now.pid != slot.pid and now.state == "idle"],
+        seconds=60,
         what="the slot's next process",
     )
     assert watched.total(SLOTS, name, renderer="noisy") == before
-    watched.submit("noisy").wait(60)
+    assert watched.total(SWEEPER, "sonic_farm_leases_lost_total") == 1, "by its successor or by the lease's end"
+    watched.submit("noisy").wait(120)
     assert watched.total(SLOTS, name, renderer="noisy") == before + 3
+
+    def last_words() -> list[dict[str, Any]]:
+        return [line for line in watched.workers.lines("slots") if line["logger"] == "celery.worker.request"]
+
+    (line,) = wait_until(last_words, what="Celery's line on the process that died")
+    assert "Worker exited prematurely" in line["message"]
+    assert (line["job"], line["unit"][:5]) == (crashing.id, "chunk")
 
 
 def test_every_line_of_workers_is_json_and_names_its_job_chunk_and_attempt(watched: Watched) -> None:
