@@ -238,9 +238,12 @@ def cpu_is_ready(books: Books, began: float) -> bool:
 
 
 def slots_are_ready(books: Books, slots: Child, count: int) -> bool:
-    """Whether as many slots as wanted say so themselves, from processes that are ours and of this start."""
+    """Whether as many slots as wanted say so themselves, from processes that are ours and of this start.
+
+    One that was sick when the stack was stopped has loaded too: it must not keep the others from starting.
+    """
     ours = {process.pid for process in psutil.Process(slots.process.pid).children(recursive=True)}
-    ready = [view for view in slot_views(books) if view.pid in ours and view.state in {"idle", "busy"}]
+    ready = [view for view in slot_views(books) if view.pid in ours and view.state not in {"loading", "draining", "lost"}]
     return len(ready) >= count
 
 
