@@ -243,8 +243,8 @@ def slots_are_ready(books: Books, slots: Child, count: int) -> bool:
     One that was sick when the stack was stopped has loaded too: it must not keep the others from starting.
     """
     ours = {process.pid for process in psutil.Process(slots.process.pid).children(recursive=True)}
-    ready = [view for view in slot_views(books) if view.pid in ours and view.state not in {"loading", "draining", "lost"}]
-    return len(ready) >= count
+    states = [view.state for view in slot_views(books) if view.pid in ours]
+    return sum(state not in {"loading", "draining", "lost"} for state in states) >= count
 
 
 def flower_answers(port: int) -> bool:
