@@ -1,111 +1,157 @@
-"""`farm batch check`, `plan` and `submit` as people and scripts see them."""
+"""`farm batch ...` after the submit: what it prints, as words and as JSON, and its exit codes."""
 
 from __future__ import annotations
 
-import shutil
-from contextlib import closing
-from typing import TYPE_CHECKING
+import csv
+import json
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from farm import Farm
-from farm.jobs.batches import batch_row
-from tests.conftest import PORTRAIT
-from tests.workers.conftest import tone
+from farm.batch import kept
+from farm.batch.kept import Asked
+from farm.cli.options import complete_batch
+from farm.jobs.model import PLAN
+from farm.jobs.store import AttemptFailure, Lease
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from farm import Settings
-    from tests.farm.cli.conftest import Answer
+    from conftest import Answer
 
-WRONG = "row 4: speech: file"
+    from farm.settings import Settings
+
+    Cli = Callable[..., Answer]
+
+BATCH = "20260101-000000-batch0"
+WRONG = AttemptFailure(code="still_mouth", message="the mouth never moves", permanent=True)
 
 
 @pytest.fixture
 def farm(settings: Settings) -> Iterator[Farm]:
-    with Farm(settings) as farm, closing(farm.storage):
+    """A farm whose batch has three held lessons, in lines 2 to 4."""
+    with Farm(settings) as farm:
         farm.storage.ensure_bucket()
+        asked = Asked(id=BATCH, name="algebra", owner="ada", submitted=1.0, manifest="algebra.csv", rows=3)
+        kept.keep(farm.storage, asked)
+        asked.enter(farm.books)
+        for row in range(2, 5):
+            fields: dict[str, str | int | float] = {
+                "name": f"Algebra {row:02}",
+                "owner": "ada",
+                "priority": 5,
+                "renderer": "preview",
+                "max_attempts": 1,
+                "token": f"row {row}",
+                "warnings": "[]",
+                "batch": BATCH,
+                "row": row,
+                "held": 1,
+            }
+            farm.books.enter(f"20260101-000000-{row:06}", f"row {row}", fields)
         yield farm
+        farm.storage.close()
 
 
-@pytest.fixture
-def term(tmp_path: Path, farm: Farm) -> Path:
-    """A manifest of two lessons that are right and one that is wrong."""
-    tone(tmp_path / "one.wav", 1.0)
-    shutil.copy(PORTRAIT, tmp_path / "ada.png")
-    path = tmp_path / "Algebra, term 1.csv"
-    path.write_text(
-        "speech,portrait,name,seed\none.wav,ada.png,One,1\none.wav,ada.png,Two,2\nnone.wav,ada.png,[red]x,3\n"
-    )
-    return path
+def fail(farm: Farm, row: int) -> None:
+    lease = farm.books.claim(f"20260101-000000-{row:06}", PLAN, slot="cpu", suffix="abcdef", lease_seconds=60)
+    assert isinstance(lease, Lease)
+    farm.books.fail(lease, WRONG)
 
 
-def test_check_prints_a_line_for_each_reason_and_exits_with_2(cli: Callable[..., Answer], term: Path) -> None:
-    table = term.parent / "rows.csv"
-    said = cli("batch", "check", term, "--csv", table)
-    assert said.code == 2
-    assert "none.wav cannot be read" in said.out
-    assert "[red]x" in said.out  # printed as it is written, not as a style
-    assert "3 rows: 2 right, 1 wrong." in said.out
-    assert table.read_bytes().startswith(b"\xef\xbb\xbf")
-    assert len(table.read_text(encoding="utf-8-sig").splitlines()) == 4
-    term.write_text("speech,portrait\none.wav,ada.png\n")
-    said = cli("batch", "check", term, "--json")
-    assert (said.code, said.json["right"], said.json["wrong"]) == (0, 1, 0)
-    assert said.json["rows"][0]["seconds"] == 1.0
+@pytest.mark.usefixtures("farm")
+def test_batches_are_listed_with_their_counts(cli: Cli) -> None:
+    assert "3: 3 planning" in cli("batch", "list").out
+    assert [batch["id"] for batch in cli("batch", "list", "--json").json] == [BATCH]
+    assert cli("batch", "list", "--owner", "nobody", "--json").json == []
+    assert "No batches." in cli("batch", "list", "--owner", "nobody").err
 
 
-def test_submit_says_what_is_new_what_was_there_and_what_waits_for_mending(
-    cli: Callable[..., Answer], farm: Farm, term: Path
-) -> None:
-    said = cli("batch", "submit", term, "--max-failures", "10%")
-    assert said.code == 0
-    assert "submitted: 2 new, 1 are wrong and wait for mending." in said.out
-    (row,) = farm.batches()
-    assert (row.name, row.total, row.max_failures) == ("Algebra, term 1", 2, "10%")
-    again = cli("batch", "submit", term, "--json")
-    assert (again.json["id"], again.json["created"], again.json["known"]) == (row.id, 0, 2)
-    assert [one["row"] for one in again.json["refused"]] == [4]
-    term.write_text(term.read_text().replace("none.wav", "one.wav") + "one.wav,ada.png,Four,1\n")
-    mended = cli("batch", "submit", term)
-    assert "1 new, 2 were there already, 1 are the same as another row." in mended.out
-    assert "Row 5 is the same lesson as row 2: one job." in mended.err
-    assert batch_row(farm.books, row.id).total == 3
+def test_a_batch_is_shown_with_what_it_waits_for_and_what_is_wrong(cli: Cli, farm: Farm) -> None:
+    assert f"3 rows are held until `farm batch release {BATCH}`" in cli("batch", "show", BATCH).out
+    cli("batch", "release", BATCH)
+    fail(farm, 3)
+    out = cli("batch", "show", BATCH).out
+    assert "3: 1 failed, 2 planning" in out
+    assert "the mouth never moves" in out
+    assert "Algebra 02" not in out  # nothing is wrong with it
 
 
-def test_all_or_nothing_and_a_dry_run_submit_nothing(cli: Callable[..., Answer], farm: Farm, term: Path) -> None:
-    said = cli("batch", "submit", term, "--all-or-nothing")
-    assert (said.code, said.err) == (2, "Nothing was submitted.\n")
-    said = cli("batch", "submit", term, "--all-or-nothing", "--json")
-    assert said.code == 2
-    assert [problem.startswith(WRONG) for problem in said.error["problems"]] == [True]
-    said = cli("batch", "submit", term, "--dry-run")
-    assert said.code == 2
-    assert "Nothing was submitted. This is the plan:" in said.out
-    planned = cli("batch", "plan", term, "--json")
-    assert (planned.code, planned.json["lessons"], planned.json["seconds"]) == (2, 2, 2.0)
-    assert planned.json["problems"][0].startswith(WRONG)
-    assert "no slot offers renderer 'preview' now" in cli("batch", "plan", term).out
-    assert farm.batches() == []
+@pytest.mark.usefixtures("farm")
+def test_rows_are_shown_by_number_or_all(cli: Cli) -> None:
+    assert [row["row"] for row in cli("batch", "show", BATCH, "--rows", "3-4", "--json").json["rows"]] == [3, 4]
+    assert len(cli("batch", "show", BATCH, "--rows", "all", "--json").json["rows"]) == 3
+    answer = cli("batch", "show", BATCH, "--rows", "three")
+    assert (answer.code, "row is 'three', wanted a number" in answer.err) == (2, True)
 
 
+def test_following_a_batch_ends_when_its_rows_have(cli: Cli, farm: Farm) -> None:
+    cli("batch", "release", BATCH)
+    for row in (2, 3, 4):
+        fail(farm, row)
+    answer = cli("batch", "show", BATCH, "--follow", "--json")
+    assert (answer.code, answer.json["percent"]) == (0, 100.0)
+    assert "rows: 3 failed" in cli("batch", "show", BATCH, "--follow").out
+
+
+def test_every_way_to_steer_a_batch_says_how_it_then_stands(cli: Cli, farm: Farm) -> None:
+    assert "paused" in cli("batch", "pause", BATCH).out
+    assert "open" in cli("batch", "resume", BATCH).out
+    assert cli("batch", "limit", BATCH, "4", "--json").json["limit"] == 4
+    assert cli("batch", "limit", BATCH, "none", "--json").json["limit"] is None
+    assert "3 rows at priority 2." in cli("batch", "priority", BATCH, "2").out
+    assert "1 row rejected." in cli("batch", "reject", BATCH, "2").out
+    assert cli("batch", "release", BATCH, "--json").json["held"] == 0
+    fail(farm, 3)
+    assert "1 row taken up again." in cli("batch", "retry", BATCH).out
+    answer = cli("batch", "cancel", BATCH, "--json").json
+    assert (answer["state"], answer["changed"], answer["not_changed"]) == ("cancelled", 2, {})
+
+
+@pytest.mark.usefixtures("farm")
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("words", "reason"),
     [
-        pytest.param(["--max-failures", "some"], "max_failures is 'some'", id="max failures"),
-        pytest.param(["--name", "x" * 300], "name is 'xxx", id="a long name"),
-        pytest.param(["--pilot", "soon"], "pilot is 'soon'", id="pilot"),
-        pytest.param(["--webhook", "file:///etc/passwd"], "webhook", id="webhook"),
-        pytest.param(["--defaults", "none.yaml"], "none.yaml cannot be read", id="defaults"),
-        pytest.param(["--limit", "0"], "limit", id="limit"),
+        pytest.param(("resume", BATCH), "it is not paused and not stopped", id="resume an open one"),
+        pytest.param(("limit", BATCH, "many"), "SLOTS is 'many', wanted a number", id="no number of slots"),
+        pytest.param(("limit", BATCH, "0"), "limit is 0, wanted 1 or more slots", id="no slots"),
+        pytest.param(("priority", BATCH, "12"), "priority is 12, wanted 0 to 9", id="no priority"),
+        pytest.param(("reject", BATCH, "9"), f"row 9 is not in batch {BATCH}", id="no such row"),
+        pytest.param(("pilot", BATCH, "--out", "x"), f"batch {BATCH} has no pilot", id="no pilot"),
+        pytest.param(("show", "20260101-000000-nobody"), "is not in the books", id="no such batch"),
+        pytest.param(("show", "../secrets"), "there is no batch '../secrets'", id="no id"),
+        pytest.param(("report", BATCH, "--urls", "0"), "urls is 0 hours", id="no time"),
     ],
 )
-def test_a_wrong_option_is_said_before_anything_is_queued(
-    cli: Callable[..., Answer], farm: Farm, term: Path, arguments: list[str], words: str
-) -> None:
-    said = cli("batch", "submit", term, *arguments)
-    assert said.code == 2
-    assert words in said.err
-    assert farm.batches() == []
+def test_what_cannot_be_is_refused_in_plain_words(cli: Cli, words: tuple[str, ...], reason: str) -> None:
+    answer = cli("batch", *words)
+    assert answer.code == 2
+    assert reason in answer.err
+
+
+def test_the_report_is_a_table_a_csv_and_json(cli: Cli, farm: Farm, tmp_path: Path) -> None:
+    cli("batch", "release", BATCH)
+    fail(farm, 4)
+    assert "the mouth never moves" in cli("batch", "report", BATCH).out
+    assert [row["state"] for row in cli("batch", "report", BATCH, "--json").json] == ["planning", "planning", "failed"]
+    path = tmp_path / "report.csv"
+    assert f"{path} written, 3 rows" in cli("batch", "report", BATCH, "--csv", str(path)).out
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        assert [row["reason"] for row in csv.DictReader(file)] == ["", "", "the mouth never moves"]
+
+
+@pytest.mark.usefixtures("farm", "environ")
+def test_tab_completes_the_ids_of_batches() -> None:
+    root = SimpleNamespace(params={})
+    context: Any = SimpleNamespace(params={}, find_root=lambda: root)
+    assert complete_batch(context, "2026") == [(BATCH, "algebra, open")]
+    assert complete_batch(context, "2027") == []
+
+
+@pytest.mark.usefixtures("farm")
+def test_what_was_decided_twice_is_said_as_json_too(cli: Cli) -> None:
+    answer = cli("batch", "resume", BATCH, "--json")
+    assert (answer.code, json.loads(answer.err)["error"]["code"]) == (2, "not_allowed")
