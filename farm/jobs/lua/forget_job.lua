@@ -23,5 +23,6 @@ end
 if redis.call('GET', 'farm:token:' .. token) == arg.job then redis.call('DEL', 'farm:token:' .. token) end
 redis.call('ZREM', OUTBOX, 'plan/' .. arg.job, 'stitch/' .. arg.job)
 redis.call('ZREM', 'farm:jobs', arg.job)
-redis.call('DEL', key, key .. ':events', key .. ':attempts', key .. ':off', waiting_key(arg.job))
+forgive(arg.job)
+redis.call('DEL', key, key .. ':events', key .. ':attempts', waiting_key(arg.job))
 return answer({ok = true})

@@ -11,6 +11,7 @@ from engine.spec import Redraw
 from farm.jobs import health, views
 from farm.jobs.model import PLAN, STITCH
 from farm.jobs.redo import Redo
+from farm.jobs.removal import forget_job
 from farm.jobs.store import AttemptFailure, Refused
 
 if TYPE_CHECKING:
@@ -93,6 +94,17 @@ def test_a_retried_job_may_go_anywhere_again(desk: Desk) -> None:
     fail(desk, job, 0, "a")
     desk.books.decide(job, "retry", who="ann")
     assert desk.claim(job, 0, slot="a")
+
+
+def test_a_job_that_is_forgotten_leaves_no_blame_behind(desk: Desk) -> None:
+    desk.slot("a")
+    desk.slot("b", pid=2)
+    job = desk.planned(1, attempts=2)
+    fail(desk, job, 0, "a")
+    fail(desk, job, 0, "a")
+    assert forget_job(desk.books, job, before=time.time() + 60)
+    assert list(desk.books.client.scan_iter(f"*{job}*")) == []
+    assert desk.books.client.smembers("farm:keptoff") == set()
 
 
 def test_failures_of_one_owner_make_no_slot_sick(desk: Desk) -> None:
