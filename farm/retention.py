@@ -52,12 +52,16 @@ class Gone:
 
 @dataclass(frozen=True)
 class Cleaned:
-    """What went, or would go. jobs: looked at, of so many in the books; unknown: not in them, so left alone."""
+    """What went, or would go. jobs: looked at, of so many in the books; unknown: not in them, so left alone.
+
+    problems: job -> why it cannot be read; while there is one, inputs are left alone, they may be its.
+    """
 
     jobs: int = 0
     of: int = 0
     unknown: int = 0
     gone: Mapping[Kind, Gone] = field(default_factory=lambda: dict.fromkeys(KINDS, Gone()))
+    problems: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -93,7 +97,8 @@ class _Cleaning:
         self.so_far = replace(self.so_far, of=job_count(self.books))
         for page in _pages(_by_job(self.storage), AT_ONCE):
             self._look_at(page)
-        self._inputs()
+        if not self.so_far.problems:
+            self._inputs()
         if self.settings.keep_inbox_days is not None:
             self._inboxes(self.settings.keep_inbox_days)
         return self.so_far
@@ -112,8 +117,10 @@ class _Cleaning:
             lost = job in asked and job not in known
             self.so_far = replace(self.so_far, jobs=self.so_far.jobs + 1, unknown=self.so_far.unknown + lost)
             self.on_step(self.so_far)
-        for wanted in self.pool.map(self._inputs_of, staying):
+        for job, (wanted, problem) in zip(staying, self.pool.map(self._inputs_of, staying), strict=True):
             self.wanted |= wanted
+            if problem:
+                self.so_far = replace(self.so_far, problems={**self.so_far.problems, job: problem})
 
     def _forgotten(self, job: str, standing: Standing, items: list[ObjectInfo]) -> bool:
         """Remove all of a job that ended long ago; False when it stays."""
@@ -129,12 +136,18 @@ class _Cleaning:
         self._remove("jobs", [item for item in items if item.key != keys.job_json(job)])
         return True
 
-    def _inputs_of(self, job: str) -> set[str]:
+    def _inputs_of(self, job: str) -> tuple[set[str], str]:
+        """The inputs that a job names, and why that cannot be told."""
+        key = keys.job_json(job)
         try:
-            request = self.storage.get_json(keys.job_json(job))
+            request = self.storage.get_json(key)
+            return {request["portrait"], request["speech"], request.get("subtitles", "")}, ""
         except NotFoundError:  # its submit was given up meanwhile
-            return set()
-        return {request["portrait"], request["speech"], request.get("subtitles", "")}
+            return set(), ""
+        except CorruptObjectError as error:
+            return set(), str(error)
+        except (AttributeError, KeyError, TypeError) as error:
+            return set(), f"{self.storage.address(key)} is not what the farm writes there: {error!r}"
 
     def _look_at_job(self, job: str, standing: Standing, items: list[ObjectInfo]) -> None:
         if not standing.state.ended:

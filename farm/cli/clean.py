@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from farm import Farm
     from farm.retention import Cleaned
 
+EXIT_UNREADABLE = 4
 WORDS = {
     "jobs": "jobs that ended long ago, with all they made",
     "segments": "rendered chunks of jobs that are done",
@@ -39,7 +40,7 @@ def clean(
     """Remove from storage what the settings keep_... no longer keep, and show what went.
 
     Never what a job that goes on needs, nor a current version. Safe at any time, and to be run again when interrupted.
-    A job whose segments went can no longer be redone.
+    A job whose segments went can no longer be redone. Exit code 4 when a job's objects cannot be read.
     """
     from farm import Farm
 
@@ -47,13 +48,21 @@ def clean(
         found = _cleaned(farm, dry_run=dry_run)
     if as_json:
         say_json({**found.to_dict(), "dry_run": dry_run})
-        return
+    else:
+        _show(found, dry_run=dry_run)
+    if found.problems:
+        raise typer.Exit(EXIT_UNREADABLE)
+
+
+def _show(found: Cleaned, *, dry_run: bool) -> None:
     if any(gone.objects for gone in found.gone.values()):
         console().print(gone_table(found, dry_run=dry_run))
     else:
         note(f"Nothing to remove: {found.jobs} jobs looked at.")
     if found.unknown:
         note(f"{found.unknown} jobs in storage are not in the books and were left alone (`farm recover`).")
+    for why in found.problems.values():
+        note(f"Inputs were left alone, they may be of a job that cannot be read: {why}")
 
 
 def gone_table(found: Cleaned, *, dry_run: bool) -> Table:

@@ -71,7 +71,7 @@ function tell_job(job, what)
   tell('job', what, {
     id = job, name = name, owner = owner, state = state, batch = batch, row = tonumber(row), result = result,
     version = tonumber(version), needs_review = review == '1',
-    error = code and {code = code, message = short(message)},
+    error = code and {code = code, message = short(message or '')},
   }, {job = url, batch = batch and get(batch_key(batch), 'webhook')})
 end
 
