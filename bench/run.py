@@ -183,6 +183,18 @@ def picture_lines(full: bool) -> list[Line]:
     return lines
 
 
+def books_lines(full: bool) -> list[Line]:
+    found = run("books.py") if full else run("books.py", "--jobs", "1000")
+    p99, share = found["choose_ms"]["p99"], run("fairness.py")
+    return [
+        Line("Redis for a chunk", f"{found['chunk_bytes']} bytes", "under 1 KB", found["chunk_bytes"] < 1024),
+        Line("Redis for a job", f"{found['job_bytes']} bytes", "under 4 KB", found["job_bytes"] < 4096),
+        Line(f"next of {found['chunks']} chunks, 99th percentile", f"{p99} ms", "under 5 ms", p99 < 5),
+        Line(f"counting a batch of {found['jobs']}", f"{found['count_ms']} ms", "under 1 s", found["count_ms"] < 1000),
+        Line("slot time of owners weighted 1:1:2", f"{share['worst']:.1%} off", "within 5 %", share["reached"]),
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true", help="lessons of one and two hours, more stitching, acceptance")
@@ -195,6 +207,7 @@ def main() -> None:
         *seam_lines(),
         *picture_lines(args.full),
         *batch_lines(),
+        *books_lines(args.full),
     ]
     if args.json:
         print(json.dumps({"machine": machine(), "lines": [vars(line) for line in lines]}))

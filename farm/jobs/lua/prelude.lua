@@ -175,6 +175,13 @@ local function take_back_batch(batch)
   take_back_all(function(job) return get(job_key(job), 'batch') == batch end)
 end
 
+-- A failure that was forgiven and is tried again is not forgiven once more.
+local function forgive_at_most(batch, failed)
+  if tonumber(get(batch_key(batch), 'forgiven') or 0) > failed then
+    redis.call('HSET', batch_key(batch), 'forgiven', failed)
+  end
+end
+
 -- A batch with more failed jobs than it may have is stopped. Failures that were there when it was resumed are forgiven.
 local function judge_batch(batch)
   local key = batch_key(batch)
@@ -216,8 +223,9 @@ local function move_job(job, to, who, detail)
   if ended(to) then tell_job(job, to) end
   if to == 'done' and review == '1' then tell_job(job, 'needs_review') end
   if not batch then return end
-  redis.call('HINCRBY', states_key(batch), from, -1)
+  local left = redis.call('HINCRBY', states_key(batch), from, -1)
   redis.call('HINCRBY', states_key(batch), to, 1)
+  if from == 'failed' then forgive_at_most(batch, left) end
   if to == 'failed' then judge_batch(batch) end
   if ended(to) then tell_if_all_ended(batch) end
 end

@@ -192,6 +192,19 @@ def test_a_stopped_batch_that_is_resumed_stops_again_only_for_new_failures(desk:
     assert batch_row(desk.books, batch).state == "stopped"
 
 
+def test_a_failure_that_was_forgiven_and_retried_is_not_forgiven_again(desk: Desk) -> None:
+    batch = desk.batch(max_failures="1")
+    jobs = [desk.job(batch=batch) for _ in range(4)]
+    for job in jobs[:2]:
+        _fail(desk, job)
+    decide_batch(desk.books, batch, "resume", who="ann")
+    for job in jobs[:2]:
+        desk.books.decide(job, "retry", who="ann")
+    for job in jobs[:2]:
+        _fail(desk, job)
+    assert batch_row(desk.books, batch).state == "stopped"
+
+
 def test_plans_of_a_large_batch_leave_the_queue_to_others(desk: Desk) -> None:
     large = desk.batch(name="Large")
     jobs = [desk.job(batch=large) for _ in range(PLANS_OF_A_BATCH + 10)]
