@@ -151,7 +151,7 @@ def _on_slots(books: Books, job: str, fields: dict[str, str]) -> Found:
     if units.rendering:
         are = "is" if len(units.rendering) == 1 else "are"
         said = f"{len(units.rendering)} of its {units.total} chunks {are} being rendered on {_names(units.rendering)}."
-        return "working", f"{said[:-1]}; for the others: {waits[1]}" if waits else said
+        return "working", f"{said[:-1]}; for the others: {_inside(waits[1])}" if waits else said
     if units.sent:
         return "sent", f"A chunk of it is sent to {_names(units.sent)} and begins when that is free."
     return waits or ("turn", "It is about to go on.")
@@ -241,6 +241,12 @@ def _turn(books: Books, fields: dict[str, str]) -> Found:
         "turn",
         f"It waits its turn: of {_counted(len(fitting), 'slot')} for it {free or 'none'} has room, and {place}.",
     )
+
+
+def _inside(sentence: str) -> str:
+    """Behind a colon; an owner's name stays as it is."""
+    plain = sentence.startswith(("It ", "Its ", "No ", "Nothing "))
+    return sentence[0].lower() + sentence[1:] if plain else sentence
 
 
 def _unwell(place: Place) -> str:

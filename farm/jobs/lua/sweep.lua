@@ -57,8 +57,8 @@ for _, slot in ipairs(redis.call('ZRANGEBYSCORE', SLOTS, '-inf', now - arg.forge
 end
 -- Of each batch so many plans at most are in the queue or being made.
 for _, batch in ipairs(redis.call('SMEMBERS', PLANNING)) do
-  local plans, planning = plans_key(batch), tonumber(get(states_key(batch), 'planning') or 0)
-  local in_queue = planning - redis.call('ZCARD', plans)
+  local plans, planning, held = plans_key(batch), get(states_key(batch), 'planning', 'held')
+  local in_queue = (planning or 0) - (held or 0) - redis.call('ZCARD', plans)
   if (get(batch_key(batch), 'state') or 'open') == 'open' and in_queue < arg.plans then
     local jobs = redis.call('ZRANGE', plans, 0, arg.plans - math.max(in_queue, 0) - 1)
     for _, job in ipairs(jobs) do

@@ -218,6 +218,14 @@ def test_plans_of_a_large_batch_leave_the_queue_to_others(desk: Desk) -> None:
     assert sorted(_due(desk)) == jobs[PLANS_OF_A_BATCH : PLANS_OF_A_BATCH + 4]
 
 
+def test_jobs_that_are_held_take_no_place_in_the_queue(desk: Desk) -> None:
+    batch = desk.batch()
+    for _ in range(PLANS_OF_A_BATCH + 1):
+        desk.job(batch=batch, held=True)
+    job = desk.job(batch=batch)
+    assert _due(desk) == [job]
+
+
 def test_a_cancelled_batch_begins_nothing(desk: Desk) -> None:
     batch = desk.batch()
     job, planned = desk.job(batch=batch), desk.planned(batch=batch)

@@ -118,6 +118,10 @@ def test_chunks_in_hand_while_others_wait(desk: Desk) -> None:
     desk.claim(job, 0, slot="a")
     binds = "ann uses 1 slot, and owner_limits allows 1 at once."
     assert _why(desk, job) == ("working", f"1 of its 5 chunks is being rendered on a; for the others: {binds}")
+    write_policy(desk.books, Policy())
+    desk.sent()
+    turn = "it waits its turn: of 1 slot for it none has room, and it is the next."
+    assert _why(desk, job) == ("working", f"1 of its 5 chunks is being rendered on a; for the others: {turn}")
 
 
 def test_no_slot_with_that_renderer(desk: Desk) -> None:
