@@ -18,17 +18,21 @@ for _, outcome in ipairs({'delivered', 'failed'}) do
   end
 end
 
-local bundles = {}
-for _, receiver in ipairs(redis.call('ZRANGEBYSCORE', RECEIVERS, '-inf', now, 'LIMIT', 0, arg.receivers)) do
+local bundles, failing = {}, 0
+for _, receiver in ipairs(redis.call('ZRANGEBYSCORE', RECEIVERS, '-inf', now, 'LIMIT', 0, 1000)) do
+  if #bundles == arg.receivers then break end
   -- one that failed is asked with a single message until it takes one
-  local most = redis.call('HEXISTS', RECEIVER_FAILURES, receiver) == 1 and 1 or arg.bundle
-  local deliveries = {}
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', hook_line_key(receiver), '-inf', now, 'LIMIT', 0, most)) do
-    local url, event = get(hook_key(id), 'url', 'event')
-    deliveries[#deliveries + 1] = {id = id, url = url, event = event}
+  local failed = redis.call('HEXISTS', RECEIVER_FAILURES, receiver) == 1
+  if failed then failing = failing + 1 end
+  if not failed or failing <= arg.failing then
+    local deliveries, most = {}, failed and 1 or arg.bundle
+    for _, id in ipairs(redis.call('ZRANGEBYSCORE', hook_line_key(receiver), '-inf', now, 'LIMIT', 0, most)) do
+      local url, event = get(hook_key(id), 'url', 'event')
+      deliveries[#deliveries + 1] = {id = id, url = url, event = event}
+    end
+    redis.call('HSET', RECEIVER_CLOSED, receiver, now + arg.lease_ms)
+    look_at_receiver(receiver)
+    bundles[#bundles + 1] = {receiver = receiver, deliveries = deliveries}
   end
-  redis.call('HSET', RECEIVER_CLOSED, receiver, now + arg.lease_ms)
-  look_at_receiver(receiver)
-  if #deliveries > 0 then bundles[#bundles + 1] = {receiver = receiver, deliveries = deliveries} end
 end
-return answer({bundles = bundles, any = #bundles > 0, given_up = #given_up})
+return answer({bundles = bundles, given_up = #given_up})

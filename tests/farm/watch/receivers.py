@@ -43,8 +43,8 @@ class Receiver:
         return [got.told["type"] for got in self.got]
 
 
-def start_receiver(tls: ssl.SSLContext | None = None) -> Receiver:
-    """Listens on the loopback interface until its server is shut down."""
+def start_receiver(tls: ssl.SSLContext | None = None, *, host: str = "127.0.0.1") -> Receiver:
+    """Listens until its server is shut down."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -75,7 +75,7 @@ def start_receiver(tls: ssl.SSLContext | None = None) -> Receiver:
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer((host, 0), Handler)
     server.daemon_threads = True
     receiver = Receiver(server)
     receiver.open.set()

@@ -17,7 +17,7 @@ from farm.jobs import hooks
 from farm.jobs.batches import enter_batch
 from farm.jobs.store import AttemptFailure
 from farm.watch import sweeper
-from farm.watch.courier import Courier
+from farm.watch.courier import THREADS, Courier
 from tests.conftest import PORTRAIT, ROOT, wait_until
 from tests.farm.watch.receivers import Receiver, start_receiver
 from tests.workers.conftest import tone
@@ -313,6 +313,29 @@ def test_a_receiver_that_does_not_answer_holds_neither_looks_nor_others_up(
     assert waiting.is_alive()
     receiver.open.set()
     waiting.join()
+
+
+def test_many_dead_receivers_leave_a_thread_for_those_that_live(hand: Hand, other: Receiver) -> None:
+    dead = start_receiver(host="0.0.0.0")  # noqa: S104 - to be many receivers, one for each loopback address
+    dead.answer = 500
+    for number in range(2, 14):
+        failed(hand, webhook=dead.url(host=f"127.0.0.{number}"))
+    deliver(hand)
+    assert len(dead.got) == 12
+    dead.open.clear()
+    later(hand, 6)
+    courier = courier_of(hand)
+    hanging = [thread for _ in range(8) for thread in courier.look()]
+    assert len(hanging) == THREADS - 1
+    failed(hand, webhook=other.url())
+    (quick,) = courier.look()
+    quick.join()
+    assert len(other.got) == 1
+    dead.open.set()
+    for thread in hanging:
+        thread.join()
+    dead.server.shutdown()
+    dead.server.server_close()
 
 
 def test_a_redirect_is_not_followed(hand: Hand, receiver: Receiver) -> None:
