@@ -1,6 +1,6 @@
 """What a scrape of the sweeper's metrics costs, with books as full as a term's courses make them.
 
-    python bench/scrape.py [--jobs 10000] [--chunks 20] [--owners 50] [--json]
+    python bench/scrape.py [--jobs 10000] [--chunks 20] [--owners 50] [--slots 64] [--json]
 
 Jobs are entered and planned by the books' own scripts, in a Redis of this bench's own; renderers, priorities and owners
 are mixed. A scrape is all that /metrics does but HTTP: the time until its answer, the time of a core that it takes, and
@@ -52,6 +52,17 @@ def fill(books: Books, *, jobs: int, chunks: int, owners: int) -> None:
         books.planned(lease, frames25=250 * chunks, chunks=chunks)
 
 
+def open_slots(books: Books, count: int) -> None:
+    """So many slots that show themselves."""
+    facts = {
+        "state": "ready", "host": "bench", "pid": 1, "process": "p", "launcher": "l", "device": "NVIDIA H100",
+        "visible_devices": "0", "memory_mb": 24_000, "most_pixels": 1024 * 1024, "renderers": list(RENDERERS),
+        "ttl_ms": 3_600_000, "load_seconds": 12.5, "makers": "{}",
+    }  # fmt: skip
+    for number in range(count):
+        books.report_slot(f"bench-gpu{number}", facts, loaded=True)
+
+
 def measure(books: Books, registry: CollectorRegistry) -> dict[str, Any]:
     """Milliseconds of a scrape, and how much it asks and answers."""
     generate_latest(registry)  # the first connects
@@ -84,6 +95,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=10_000)
     parser.add_argument("--chunks", type=int, default=20, help="of each job")
     parser.add_argument("--owners", type=int, default=50)
+    parser.add_argument("--slots", type=int, default=64)
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     with TemporaryDirectory(prefix="sonic-farm-bench-") as folder, redis_server(Path(folder)) as server:
@@ -91,9 +103,16 @@ def main() -> int:
         with closing(Books.connect(settings)) as books:
             began = time.perf_counter()
             fill(books, jobs=asked.jobs, chunks=asked.chunks, owners=asked.owners)
+            open_slots(books, asked.slots)
             filled = time.perf_counter() - began
             found = measure(books, registry_of(books))
-    row = {"jobs": asked.jobs, "chunks": asked.jobs * asked.chunks, "owners": asked.owners, **found}
+    row = {
+        "jobs": asked.jobs,
+        "chunks": asked.jobs * asked.chunks,
+        "owners": asked.owners,
+        "slots": asked.slots,
+        **found,
+    }
     reached = found["core_ms"] <= WANTED_MS and found["redis_ms"] <= WANTED_REDIS_MS
     if asked.json:
         print(json.dumps(row | {"fill_seconds": round(filled, 1)}))

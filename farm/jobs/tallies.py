@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
+from farm.jobs.views import slot_state
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from farm.jobs.store import Books
 
@@ -29,13 +32,15 @@ class Tallies:
     """What a dashboard asks of the books.
 
     at: the books' clock, Unix seconds. happened: kind -> what -> how often since the books began. units: where units
-    stand that do not just wait in line. sweeper_age: seconds since a sweeper looked, None before the first look.
+    stand that do not just wait in line. slots: how many do what. sweeper_age: seconds since a sweeper looked, None
+    before the first look.
     """
 
     at: float
     happened: Mapping[str, Mapping[str, int]]
     lines: tuple[Line, ...]
     units: Mapping[str, int]
+    slots: Mapping[str, int]
     sweeper_age: float | None
     storage_paused: bool
 
@@ -49,15 +54,19 @@ def tallies(books: Books) -> Tallies:
         pipe.get("farm:swept")
         pipe.exists(PAUSED)
         pipe.smembers("farm:planning")
+        pipe.zrange("farm:slots", 0, -1, withscores=True)
         for key in ("farm:outbox", "farm:sent", "farm:leases", "farm:later"):
             pipe.zcard(key)
-        (seconds, micros), tally, depth, swept, paused, batches, *units = pipe.execute()
+        (seconds, micros), tally, depth, swept, paused, batches, seen, *units = pipe.execute()
         for line in depth:
             pipe.zrange(LINE + line, 0, 0, withscores=True)
         for batch in batches:
             pipe.zcard(f"farm:batch:{batch}:plans")
-        found = pipe.execute()
-    now, oldest, unplanned = seconds + micros / 1e6, found[: len(depth)], sum(found[len(depth) :])
+        for slot, _ in seen:
+            pipe.hmget(f"farm:slot:{slot}", "state", "holds", "ttl_ms")
+        found = iter(pipe.execute())
+    now = seconds + micros / 1e6
+    oldest, unplanned = list(islice(found, len(depth))), sum(islice(found, len(batches)))
     return Tallies(
         at=now,
         happened=_by_kind(tally),
@@ -65,6 +74,7 @@ def tallies(books: Books) -> Tallies:
             _line(name, int(chunks), first, now) for (name, chunks), first in zip(depth.items(), oldest, strict=True)
         ),
         units=dict(zip(("due", "sent", "in_hand", "delayed"), units, strict=True)) | {"unplanned": unplanned},
+        slots=Counter(_slot_states(seen, found, now)),
         sweeper_age=None if swept is None else now - float(swept) / 1000,
         storage_paused=bool(paused),
     )
@@ -76,6 +86,12 @@ def _by_kind(tally: dict[str, str]) -> dict[str, dict[str, int]]:
         kind, _, what = field.partition("/")
         happened[kind][what] = int(count)
     return dict(happened)
+
+
+def _slot_states(seen: Iterable[tuple[str, float]], rows: Iterable[list[str]], now: float) -> Iterator[str]:
+    for (_, at_ms), (said, holds, ttl_ms) in zip(seen, rows, strict=True):
+        if said is not None:  # between the two looks a slot may have left
+            yield slot_state(said, holds, silent_ms=now * 1000 - at_ms, ttl_ms=float(ttl_ms))
 
 
 def _line(name: str, chunks: int, first: list[tuple[str, float]], now: float) -> Line:

@@ -200,11 +200,17 @@ def cpu_workers(books: Books, *, within_seconds: float = 30) -> list[str]:
     return [name for name, at in seen if at > (seconds - within_seconds) * 1000]
 
 
+def slot_state(said: str, holds: str | None, *, silent_ms: float, ttl_ms: float) -> str:
+    """What a slot does. said: what it reported. ttl_ms: how long it may be silent."""
+    if silent_ms >= ttl_ms:
+        return "lost"
+    if said == "ready":
+        return "busy" if holds else "idle"
+    return said
+
+
 def _slot_view(name: str, seen_ms: float, row: dict[str, Any], now_ms: float) -> SlotView:
     job, _, chunk = row.get("holds", "").partition("/")
-    state = row["state"]
-    if state == "ready":
-        state = "busy" if job else "idle"
     return SlotView(
         name=name,
         host=row["host"],
@@ -212,7 +218,7 @@ def _slot_view(name: str, seen_ms: float, row: dict[str, Any], now_ms: float) ->
         visible_devices=row["visible_devices"],
         memory_mb=int(row["memory_mb"]) if "memory_mb" in row else None,
         renderers=tuple(json.loads(row["renderers"])),
-        state=state if seen_ms + float(row["ttl_ms"]) > now_ms else "lost",
+        state=slot_state(row["state"], row.get("holds"), silent_ms=now_ms - seen_ms, ttl_ms=float(row["ttl_ms"])),
         pid=int(row["pid"]),
         seen=seen_ms / 1000,
         job=job or None,

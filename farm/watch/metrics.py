@@ -14,7 +14,6 @@ from prometheus_client.registry import Collector
 from farm.errors import FarmError
 from farm.jobs import hooks, inboxes
 from farm.jobs.tallies import tallies
-from farm.jobs.views import slot_views
 from farm.watch.latency import REDIS_SECONDS, STORAGE_SECONDS
 
 if TYPE_CHECKING:
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
-    from farm.jobs.model import SlotView
     from farm.jobs.store import Books
     from farm.jobs.tallies import Line, Tallies
 
@@ -66,8 +64,7 @@ class BooksFacts(Collector):
 
     def collect(self) -> Iterator[Metric]:
         try:
-            found, slots = tallies(self._books), slot_views(self._books)
-            webhooks, watched = hooks.backlog(self._books), _inboxes(self._books)
+            found, webhooks, watched = tallies(self._books), hooks.backlog(self._books), _inboxes(self._books)
         except FarmError as error:
             log.warning("no facts for a scrape: %s", error)
             yield _gauge("books_up", "Whether the books answer", {(): 0})
@@ -75,7 +72,7 @@ class BooksFacts(Collector):
         yield _gauge("books_up", "Whether the books answer", {(): 1})
         yield from _waiting(found)
         yield from _happened(found.happened)
-        yield from _state(found, slots)
+        yield from _state(found)
         yield from _backlog(webhooks, watched, found.at)
 
 
@@ -127,9 +124,8 @@ def _happened(happened: Mapping[str, Mapping[str, int]]) -> Iterator[Metric]:
     yield _counter("job_failures", "Jobs that failed, by reason", _plain(happened.get("job failure", {})), "code")
 
 
-def _state(found: Tallies, slots: Iterable[SlotView]) -> Iterator[Metric]:
-    states = Counter(slot.state for slot in slots)
-    yield _gauge("slots", "Slots by what they do", _plain(states, SLOT_STATES), "state")
+def _state(found: Tallies) -> Iterator[Metric]:
+    yield _gauge("slots", "Slots by what they do", _plain(found.slots, SLOT_STATES), "state")
     if found.sweeper_age is not None:
         yield _gauge("sweeper_age_seconds", "Seconds since a sweeper last looked", {(): found.sweeper_age})
     yield _gauge(

@@ -126,6 +126,9 @@ def test_a_slot_whose_process_died_is_a_lease_lost(hand: Hand, scrape: Scrape) -
     assert scrape.value("leases_lost_total", code="worker_died") == 1
     assert scrape.value("slots", state="busy") == 0
     assert scrape.value("slots", state="idle") == 1
+    assert scrape.value("slots", state="sick") == 0
+    hand.books.client.hset("farm:slot:slot0", "state", "sick")
+    assert scrape.value("slots", state="sick") == 1
 
 
 def test_how_long_ago_a_sweeper_looked_is_told_once_one_did(hand: Hand, scrape: Scrape) -> None:
