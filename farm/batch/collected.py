@@ -72,11 +72,11 @@ def _clip(storage: Storage, row: RowView, shown: Shown | None, video: Path) -> C
     if shown is not None:
         label.insert(0, shown.who)
     label.append(f"for {_rows_in_words(stands_for)}")
+    why = row.reason or f"not rendered yet: it is {row.state}"
+    poster = b""
     if row.result is not None:
         storage.get_file(row.result, video)
-        why = ""
-    else:
-        why = row.reason or f"not rendered yet: it is {row.state}"
+        poster = storage.get_bytes(f"{row.result.rpartition('/')[0]}/poster.jpg")
     label += [f"look at {one.timecode}: {one.sentence}" for one in row.review]
     return Clip(
         row=row.row,
@@ -84,6 +84,7 @@ def _clip(storage: Storage, row: RowView, shown: Shown | None, video: Path) -> C
         label=", ".join(label),
         rows=_ranges(stands_for),
         video=video if row.result is not None else None,
+        poster=poster,
         why=why,
     )
 

@@ -64,7 +64,8 @@ class BatchView:
 def batch_view(books: Books, batch: str, *, most: int) -> BatchView:
     """A batch with the first rows that failed or need review, `most` of them; raises NotFoundError."""
     row = batch_row(books, batch)
-    in_hand, lanes = _in_hand(books, batch)
+    in_hand, begun = _in_hand(books, batch)
+    lanes = len(begun)
     sample = spread_rows(books, row, most=SAMPLE)
     return BatchView(
         id=batch,
@@ -80,29 +81,35 @@ def batch_view(books: Books, batch: str, *, most: int) -> BatchView:
         limit=row.limit,
         refused=row.refused,
         pilot=row.pilot,
-        percent=_percent(row, in_hand),
+        percent=_percent(row, in_hand, begun),
         seconds_left=_seconds_left(books, row, in_hand, sample, lanes) if row.state == "open" else None,
         waits_for=_kept(row) or _binding(books, sample, lanes),
         rows=wrong_rows(books, row, most=most),
     )
 
 
-def _in_hand(books: Books, batch: str) -> tuple[tuple[RowView, ...], int]:
-    """The rows that slots render now, and how many slots do."""
-    held = [slot.job for slot in views.slot_views(books) if slot.job and slot.state != "lost"]
+def _in_hand(books: Books, batch: str) -> tuple[tuple[RowView, ...], list[float]]:
+    """The rows that slots render now; and for each slot, which share of its row the chunk in hand has grown to."""
+    slots = [slot for slot in views.slot_views(books) if slot.job and slot.state != "lost"]
     with books.reaching(), books.client.pipeline(transaction=False) as pipe:
-        for job in held:
-            pipe.hget(f"farm:job:{job}", "batch")
-        ours = [job for job, of in zip(held, pipe.execute(), strict=True) if of == batch]
-    return row_views(books, list(dict.fromkeys(ours))), len(ours)
+        for slot in slots:
+            pipe.hmget(f"farm:job:{slot.job}", "batch", "chunks")
+            pipe.hget(f"farm:job:{slot.job}:u:{slot.chunk}", "percent")
+        found = pipe.execute()
+    jobs, shares = [], []
+    for slot, (of_batch, chunks), percent in zip(slots, found[::2], found[1::2], strict=True):
+        if of_batch == batch and slot.job:
+            jobs.append(slot.job)
+            shares.append(float(percent or 0) / 100 / int(chunks or 1))
+    return row_views(books, list(dict.fromkeys(jobs))), shares
 
 
-def _percent(row: BatchRow, in_hand: Sequence[RowView]) -> float:
+def _percent(row: BatchRow, in_hand: Sequence[RowView], begun: Sequence[float]) -> float:
     if not row.total:
         return 0.0
-    begun = sum(one.percent for one in in_hand) / 100
+    rendered = sum(one.percent for one in in_hand) / 100 + views.RENDERED_SHARE * sum(begun)
     stitching = views.RENDERED_SHARE * row.counts[JobState.STITCHING]
-    return round(100 * min(1.0, (row.ended + begun + stitching) / row.total), 1)
+    return round(100 * min(1.0, (row.ended + rendered + stitching) / row.total), 1)
 
 
 def _seconds_left(

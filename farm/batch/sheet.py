@@ -33,7 +33,7 @@ _WIDTH = FRAMES * (_THUMB + _GAP) + _GAP
 @dataclass(frozen=True)
 class Clip:
     """A clip of a pilot. row: of the batch. label: who is shown and how. rows: that it stands for, as `farm batch
-    reject` takes them. video: None while there is none, for `why`.
+    reject` takes them. video: None while there is none, for `why`. poster: a JPEG to show before it plays.
     """
 
     row: int
@@ -41,6 +41,7 @@ class Clip:
     label: str
     rows: str
     video: Path | None
+    poster: bytes = b""
     why: str = ""
 
     @property
@@ -110,7 +111,8 @@ def _fitted(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> st
 PAGE = Template("""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; media-src data:; style-src 'unsafe-inline'">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; media-src data:; img-src data:; style-src 'unsafe-inline'">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>$title</title>
 <style>
@@ -148,5 +150,6 @@ def page(clips: Sequence[Clip], *, title: str, batch: str) -> str:
 def _shown(clip: Clip) -> str:
     if clip.video is None:
         return f'<p class="why">{escape(clip.why)}</p>'
-    data = base64.b64encode(clip.video.read_bytes()).decode()
-    return f'<video controls preload="metadata" src="data:video/mp4;base64,{data}"></video>'
+    video, poster = (base64.b64encode(data).decode() for data in (clip.video.read_bytes(), clip.poster))
+    poster = f"data:image/jpeg;base64,{poster}"  # players that load nothing before they play show black without it
+    return f'<video controls preload="metadata" poster="{poster}" src="data:video/mp4;base64,{video}"></video>'

@@ -34,9 +34,9 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def clip(row: int, video: Path | None, **more: str) -> Clip:
+def clip(row: int, video: Path | None, *, poster: bytes = b"", **more: str) -> Clip:
     text = {"name": f"Algebra {row:02}", "label": "anna, preview, seed 7", "rows": "2-14", "why": ""} | more
-    return Clip(row=row, video=video, **text)
+    return Clip(row=row, video=video, poster=poster, **text)
 
 
 def sheet(*clips: Clip) -> np.ndarray:
@@ -64,9 +64,12 @@ def test_a_name_of_any_length_stays_on_the_sheet(video: Path) -> None:
 
 
 def test_the_page_holds_the_clips_themselves_and_loads_nothing(video: Path) -> None:
-    html = page([clip(2, video), clip(3, None, why="not rendered yet")], title="Pilot of algebra", batch="B")
+    clips = [clip(2, video, poster=b"a picture"), clip(3, None, why="not rendered yet")]
+    html = page(clips, title="Pilot of algebra", batch="B")
     (data,) = re.findall(r'src="data:video/mp4;base64,([^"]+)"', html)
     assert base64.b64decode(data) == video.read_bytes()
+    (poster,) = re.findall(r'poster="data:image/jpeg;base64,([^"]+)"', html)
+    assert base64.b64decode(poster) == b"a picture"
     assert "http" not in html.replace("http-equiv", "")
     assert "not rendered yet" in html
     assert "farm batch release B" in html
