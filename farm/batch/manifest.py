@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -59,14 +60,14 @@ def read_manifest(where: str, *, storage: Storage, defaults: str | None = None) 
         raise InputRefusedError([f"{where} ends in {ending or 'nothing'!r}, wanted a manifest that ends in {wanted}"])
     text, base, own = _text(where, storage), _folder(where), Tree()
     if ending in TABLES:
-        rows = list(read_table(text, where))
+        rows = list(islice(read_table(text, where), MOST_ROWS + 1))
     elif ending in LINES:
-        rows = list(read_json_lines(text))
+        rows = list(islice(read_json_lines(text), MOST_ROWS + 1))
     else:
         own = read_yaml(text, where)
         rows = own.lessons
     if not 0 < len(rows) <= MOST_ROWS:
-        raise InputRefusedError([f"{where} has {len(rows)} rows, wanted 1 to {MOST_ROWS}"])
+        raise InputRefusedError([f"{where} has {'more' if rows else 'no'} rows, wanted 1 to {MOST_ROWS}"])
     if twice := sorted(set(shared.presenters) & set(own.presenters)):
         raise InputRefusedError([f"presenter {name[:40]!r} is both in {where} and in {defaults}" for name in twice])
     presenters = {name: _located(settings, base) for name, settings in own.presenters.items()}

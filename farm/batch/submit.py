@@ -29,6 +29,7 @@ from farm.storage.s3 import FRESH_SECONDS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from farm.jobs.batches import BatchState
     from farm.jobs.request import JobRequest
     from farm.service import Farm
     from farm.storage.s3 import ObjectInfo
@@ -71,7 +72,7 @@ class Terms:
 class Submitted:
     """What a submit did. created: jobs that are new; known: rows that were jobs of the batch already. twins: rows that
     are the same as an earlier one, by number. refused: rows that were wrong. gone: jobs of the batch that the manifest
-    no longer names. pilot: the batch that has the clips, if there is one.
+    no longer names. state: of the batch. pilot: the batch that has the clips, if there is one.
     """
 
     id: str
@@ -81,6 +82,7 @@ class Submitted:
     gone: int
     twins: tuple[tuple[int, int], ...]
     refused: tuple[CheckedRow, ...]
+    state: BatchState
     pilot: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -115,6 +117,7 @@ def submit_rows(farm: Farm, rows: Sequence[CheckedRow], terms: Terms, on_step: O
         gone=len(set(before) - set(wanted)),
         twins=tuple(twins),
         refused=refused,
+        state=batch_row(farm.books, asked.id).state,
     )
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 DEEPEST = 6
 """Levels of a YAML file; a manifest has four."""
+MOST_VALUES = 1_000_000
+"""Names and values of a YAML file; each costs some hundred bytes of memory until it is read."""
 SECTIONS = ("defaults", "presenters", "lessons")
 
 
@@ -83,13 +85,16 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_bombs(text: str, where: str) -> None:
     """A few lines of aliases stand for more than memory holds, and deep nesting for more than a stack does."""
-    depth = 0
+    depth = values = 0
     for event in yaml.parse(text, Loader=yaml.CSafeLoader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         anchored = isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None
         line = event.start_mark.line + 1 if event.start_mark else 0
         if anchored:
             raise InputRefusedError([f"{where}: line {line} uses an anchor (& or *), wanted defaults or presenters"])
+        values += isinstance(event, yaml.ScalarEvent)
+        if values > MOST_VALUES:
+            raise InputRefusedError([f"{where} has more than {MOST_VALUES} values, wanted JSON Lines for so many"])
         if depth > DEEPEST:
             raise InputRefusedError([f"{where}: line {line} is nested too deep, wanted {DEEPEST} levels at most"])
 

@@ -238,6 +238,8 @@ def _announce(done: Submitted) -> None:
         note(f"Row {row} is the same lesson as row {first}: one job.")
     if len(done.twins) > 5:
         note(f"... and {len(done.twins) - 5} more rows that are the same as another.")
+    if done.state != "open":
+        note(f"The batch is {done.state}: nothing of it begins until `farm batch resume {done.id}`.")
     if done.pilot is not None:
         note(f"Batch {done.pilot} renders its pilot; the rows wait for `farm batch release {done.id}`.")
     if done.gone:

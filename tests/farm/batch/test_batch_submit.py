@@ -146,7 +146,7 @@ def test_books_that_were_emptied_get_the_batch_back_by_a_recovery(hand: Hand, co
     assert batch_row(hand.books, done.id) == before
     assert seeds_of(hand, done.id) == list(range(5))
     again = hand.farm.submit_batch(manifest(course, range(6)))
-    assert (again.id, again.created) == (done.id, 1)
+    assert (again.id, again.created, again.state) == (done.id, 1, "paused")
 
 
 def test_a_submit_into_emptied_books_finds_what_storage_has(hand: Hand, course: Path) -> None:

@@ -197,10 +197,12 @@ BOMB = "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]"
         pytest.param("m.csv", "speech,portrait,Speech\n", "column 'speech' is there twice", id="a column twice"),
         pytest.param("m.csv", 'speech,portrait\n"a.wav,p.png\n', "cannot be read in line", id="an open quote"),
         pytest.param("m.csv", "", "is empty", id="empty"),
-        pytest.param("m.csv", "speech,portrait\n", "has 0 rows", id="a header alone"),
+        pytest.param("m.csv", "speech,portrait\n", "has no rows", id="a header alone"),
         pytest.param("m.csv", "speech\na.wav,p.png,x\n", "more cells than the header", id="too many cells"),
         pytest.param("m.csv", f"speech,portrait\n{'a' * 5000},p.png\n", "has 5000 characters", id="a long cell"),
         pytest.param("m.csv", f"speech,portrait,seed\na,p,{'9' * 5000}\n", "wanted a whole number", id="a long number"),
+        pytest.param("m.csv", "speech\n" + "a\n" * 100_001, "has more rows, wanted 1 to 100000", id="too many rows"),
+        pytest.param("m.yaml", "- a\n" * 1_000_001, "more than 1000000 values", id="too many values"),
         pytest.param("m.xlsx", "PK", "wanted a manifest that ends in .csv", id="a workbook"),
     ],
 )
