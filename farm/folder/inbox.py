@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import permutations
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from farm.settings import Settings
 
+LONGEST_SUFFIX = len(" row 100000.mp4")
+"""What a video's name may have beyond its speech's."""
 OURS = (keys.JOBS, keys.ASSETS, keys.INBOXES, "batches/", "rendered/")
 """What the farm itself keeps in its bucket."""
 
@@ -69,10 +72,15 @@ class Inbox:
 
     def too_long(self, path: str) -> str | None:
         """Why a file cannot be moved about, None where it can: all keys made of its name must be ones."""
-        prefix = max(len(place.encode()) for place in (self.prefix, self.processing, self.done, self.failed))
-        longest = max(prefix + len(ERROR_SUFFIX), len(self.results.key.encode()) + len(".mp4"))
-        most, found = LONGEST_KEY_BYTES - longest, len(path.encode("utf-8", "surrogatepass"))
+        found = len(path.encode("utf-8", "surrogatepass"))
+        most = self._longest_name
         return f"its name has {found} bytes, wanted {most} at most" if found > most else None
+
+    @cached_property
+    def _longest_name(self) -> int:
+        """Bytes of a path in the inbox."""
+        prefix = max(len(place.encode()) for place in (self.prefix, self.processing, self.done, self.failed))
+        return LONGEST_KEY_BYTES - max(prefix + len(ERROR_SUFFIX), len(self.results.key.encode()) + LONGEST_SUFFIX)
 
     def refuse_overlaps(self, settings: Settings) -> None:
         """What is written must never be found in an inbox, nor an inbox in what the farm keeps."""

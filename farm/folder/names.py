@@ -67,6 +67,8 @@ def refusal(path: str) -> str | None:
     """Why a file of this name is never taken; None where it may be."""
     if any(part in {"", ".", ".."} for part in path.split("/")):
         return "its name has a part that is empty, '.' or '..'"
+    if path.isascii() and path.isprintable():  # most are, and a look may be at 100,000
+        return None
     if any(unicodedata.category(letter) in _CONTROL or unicodedata.bidirectional(letter) in _BIDI for letter in path):
         return "its name has characters that cannot be seen"
     return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,7 +28,8 @@ T = TypeVar("T")
 
 REMEMBERED = 1000
 """Looks at files that are kept: one portrait may be that of thousands of lessons."""
-LONGEST_FILE_NAME = 60
+UNNAMED = "@file"
+"""What a file is called while it is looked at: one content may lie under thousands of names."""
 OF_A_LESSON = ("owner", "priority", "chunk_seconds", "consent")
 
 
@@ -40,7 +40,7 @@ class Desk:
         self._farm = farm
         self._storage = storage
         self._inbox = inbox
-        self._looks: dict[tuple[str, str, str], Any] = {}
+        self._looks: dict[tuple[str, str], Any] = {}
 
     def enter(self, claim: Claim) -> Claim:
         """The claim with its job.
@@ -60,7 +60,8 @@ class Desk:
             files = {file.role: self._fetched(file, Path(folder) / file.role) for file in claim.files}
             given = submission.Files(files["portrait"], files["speech"], files.get("subtitles"))
             lesson = self._lesson(claim, token).named(settings)
-            checked = submission.check(lesson, self._looks_at(given), settings, declared=farm.declared())
+            looks = self._looks_at(claim, given)
+            checked = submission.check(lesson, looks, settings, declared=farm.declared())
             stored = submission.store(given, farm.storage, on_progress=lambda _share: None)
         request = submission.request_for(lesson, checked, stored, settings, id=submission.new_id())
         return submission.enter(farm, request)[0]
@@ -78,26 +79,39 @@ class Desk:
         )
 
     def _fetched(self, file: File, folder: Path) -> Path:
-        # sentences about it name it; letters that could lead elsewhere are not taken over
-        name = re.sub(r"[^\w .()+-]", "_", file.path.rpartition("/")[2]).strip(". ")[-LONGEST_FILE_NAME:] or "file"
         folder.mkdir()
-        self._storage.fetch(file.info(self._inbox.prefix + file.path), folder / name)
-        return folder / name
+        self._storage.fetch(file.info(self._inbox.prefix + file.path), folder / UNNAMED)
+        return folder / UNNAMED
 
-    def _looks_at(self, files: submission.Files) -> Looks:
+    def _looks_at(self, claim: Claim, files: submission.Files) -> Looks:
+        names = {file.role: file.path.rpartition("/")[2] for file in claim.files}
         speech = partial(look_at_speech, max_speech_seconds=self._farm.settings.max_speech_seconds)
         return Looks(
-            self._look("portrait", look_at_portrait, files.portrait),
-            self._look("speech", speech, files.speech),
-            self._look("subtitles", look_at_subtitles, files.subtitles) if files.subtitles is not None else None,
+            _named(self._look("portrait", look_at_portrait, files.portrait), names["portrait"]),
+            _named(self._look("speech", speech, files.speech), names["speech"]),
+            _named(self._look("subtitles", look_at_subtitles, files.subtitles), names["subtitles"])
+            if files.subtitles is not None
+            else None,
         )
 
     def _look(self, kind: str, look: Callable[[Path], T], path: Path) -> T:
-        """A look at a file, or what the same content of the same name showed before."""
-        known = kind, path.name, sha256_of(path)
+        """A look at a file, or what the same content showed before."""
+        known = kind, sha256_of(path)
         if known not in self._looks:
             if len(self._looks) >= REMEMBERED:
                 self._looks.clear()
             self._looks[known] = look(path)
         found: T = self._looks[known]
         return found
+
+
+def _named(look: T, name: str) -> T:
+    """A look whose sentences call the file by its name."""
+    found: Any = look
+    texts = {
+        each: tuple(sentence.replace(UNNAMED, name) for sentence in getattr(found, each))
+        for each in ("problems", "warnings")
+        if hasattr(found, each)
+    }
+    named: T = replace(found, name=name, **texts)
+    return named

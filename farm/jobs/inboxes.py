@@ -66,9 +66,12 @@ def claim(
     return found
 
 
-def due(books: Books, inbox: str) -> list[str]:
-    """Records of open claims whose time has come, each with a right to work on it for LEASE_SECONDS."""
-    return list(books._run("inbox_due", inbox=inbox, most=AT_ONCE, lease_ms=_ms(LEASE_SECONDS)))
+def due(books: Books, inbox: str, *, few: int) -> list[str]:
+    """Records of open claims whose time has come, each with a right to work on it for LEASE_SECONDS.
+
+    few: most of those that are not at stage "running".
+    """
+    return list(books._run("inbox_due", inbox=inbox, most=AT_ONCE, few=few, lease_ms=_ms(LEASE_SECONDS)))
 
 
 def later(books: Books, inbox: str, tokens: Sequence[str], *, seconds: float) -> None:
