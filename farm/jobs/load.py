@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from farm.jobs.store import Books
 
 
+AWAY = frozenset({"lost", "draining", "sick", "probing", "out"})
+"""States of slots that no work can be planned for."""
+
+
 @dataclass(frozen=True)
 class Load:
     """devices: of each slot that offers the renderer. waiting: chunks that are served before a new job's own."""
@@ -41,7 +45,7 @@ class Line:
 
 def load_of(books: Books, renderer: str, *, priority: int) -> Load:
     """The slots that render with `renderer` now or soon, and the chunks of jobs at this priority or before it."""
-    slots = [slot for slot in views.slot_views(books) if slot.state not in {"lost", "draining", "sick", "out", "probing"}]
+    slots = [slot for slot in views.slot_views(books) if slot.state not in AWAY]
     waiting = sum(line.chunks for line in open_lines(books) if line.renderer == renderer and line.priority <= priority)
     return Load(tuple(slot.device for slot in slots if renderer in slot.renderers), waiting)
 
