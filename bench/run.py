@@ -195,6 +195,17 @@ def books_lines(full: bool) -> list[Line]:
     ]
 
 
+def scrape_line() -> Line:
+    found = run("scrape.py")
+    wanted = found["wanted"]
+    return Line(
+        f"a scrape of /metrics with {found['jobs']:,} jobs and {found['slots']} slots",
+        f"{found['core_ms']} ms of a core, {found['redis_ms']} ms of Redis",
+        f"{wanted['core_ms']:g} and {wanted['redis_ms']:g} ms or less",
+        all(found[name] <= most for name, most in wanted.items()),
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true", help="lessons of one and two hours, more stitching, acceptance")
@@ -208,6 +219,7 @@ def main() -> None:
         *picture_lines(args.full),
         *batch_lines(),
         *books_lines(args.full),
+        scrape_line(),
     ]
     if args.json:
         print(json.dumps({"machine": machine(), "lines": [vars(line) for line in lines]}))

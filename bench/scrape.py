@@ -28,8 +28,8 @@ from farm.settings import Settings
 from farm.watch.metrics import registry_of
 
 SCRAPES = 100
-WANTED_MS, WANTED_REDIS_MS = 10.0, 1.0
-"""Of a core for a scrape here, and of Redis."""
+WANTED = {"core_ms": 10.0, "redis_ms": 1.0}
+"""Of a core for a scrape here, and of Redis, at most."""
 RENDERERS = ("preview", "sonic", "grey")
 
 
@@ -113,13 +113,13 @@ def main() -> int:
         "slots": asked.slots,
         **found,
     }
-    reached = found["core_ms"] <= WANTED_MS and found["redis_ms"] <= WANTED_REDIS_MS
+    reached = all(found[name] <= most for name, most in WANTED.items())
     if asked.json:
-        print(json.dumps(row | {"fill_seconds": round(filled, 1)}))
+        print(json.dumps(row | {"fill_seconds": round(filled, 1), "wanted": WANTED}))
         return 0 if reached else 1
     for name, value in row.items():
         print(f"{name:18} {value}")
-    wanted = f"a scrape under {WANTED_MS:g} ms of a core and {WANTED_REDIS_MS:g} ms of Redis"
+    wanted = f"a scrape under {WANTED['core_ms']:g} ms of a core and {WANTED['redis_ms']:g} ms of Redis"
     print(f"{wanted}: {'met' if reached else 'not met'}")
     return 0 if reached else 1
 

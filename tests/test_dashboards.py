@@ -97,6 +97,11 @@ def test_every_alert_has_a_name_of_its_own() -> None:
     assert len(names) == len(set(names)) > 10
 
 
+def test_every_alert_is_explained_and_no_other() -> None:
+    text = (ROOT / "docs" / "watching.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"\bFarm[A-Z]\w+", text)) == {rule["alert"] for rule in RULES}
+
+
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.name)
 def test_a_dashboard_has_what_grafana_needs(path: Any) -> None:
     board = json.loads(path.read_text())

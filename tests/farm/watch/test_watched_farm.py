@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from contextlib import closing
@@ -174,6 +175,13 @@ def test_every_metric_and_label_that_alerts_and_dashboards_name_is_there(watched
     missing = {name: labels - told[name] for name, labels in named().items() if name in told}
     assert set(named()) - told.keys() == set()
     assert {name: labels for name, labels in missing.items() if labels} == {}
+
+
+def test_every_metric_is_explained(watched: Watched) -> None:
+    text = (ROOT / "docs" / "watching.md").read_text(encoding="utf-8")
+    told = {name for place in (SWEEPER, SLOTS, CPU) for name in watched.samples(place)}
+    plain = {re.sub(r"_(bucket|sum|count)$", "", name) for name in told}
+    assert sorted(name for name in plain if f"`{name}`" not in text) == []
 
 
 def test_no_label_is_about_a_single_job_or_process(watched: Watched) -> None:
