@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from farm.batch.lines import row_views, spread_rows, wrong_rows
 from farm.jobs import views
 from farm.jobs.batches import batch_row
-from farm.jobs.model import JobState
+from farm.jobs.model import JobState, UnitState
 from farm.jobs.why import why
 
 if TYPE_CHECKING:
@@ -65,7 +65,6 @@ def batch_view(books: Books, batch: str, *, most: int) -> BatchView:
     """A batch with the first rows that failed or need review, `most` of them; raises NotFoundError."""
     row = batch_row(books, batch)
     in_hand, begun = _in_hand(books, batch)
-    lanes = len(begun)
     sample = spread_rows(books, row, most=SAMPLE)
     return BatchView(
         id=batch,
@@ -82,66 +81,75 @@ def batch_view(books: Books, batch: str, *, most: int) -> BatchView:
         refused=row.refused,
         pilot=row.pilot,
         percent=_percent(row, in_hand, begun),
-        seconds_left=_seconds_left(books, row, in_hand, sample, lanes) if row.state == "open" else None,
-        waits_for=_kept(row) or _binding(books, sample, lanes),
+        seconds_left=_seconds_left(books, row, in_hand, begun, sample) if row.state == "open" else None,
+        waits_for=_kept(row) or _binding(books, sample, len(begun)),
         rows=wrong_rows(books, row, most=most),
     )
 
 
-def _in_hand(books: Books, batch: str) -> tuple[tuple[RowView, ...], list[float]]:
-    """The rows that slots render now; and for each slot, which share of its row the chunk in hand has grown to."""
+def _in_hand(books: Books, batch: str) -> tuple[tuple[RowView, ...], list[tuple[str, float]]]:
+    """The rows that slots render now; and for each slot its row's job, with the share of it that is in hand there."""
     slots = [slot for slot in views.slot_views(books) if slot.job and slot.state != "lost"]
     with books.reaching(), books.client.pipeline(transaction=False) as pipe:
         for slot in slots:
             pipe.hmget(f"farm:job:{slot.job}", "batch", "chunks")
             pipe.hget(f"farm:job:{slot.job}:u:{slot.chunk}", "percent")
         found = pipe.execute()
-    jobs, shares = [], []
-    for slot, (of_batch, chunks), percent in zip(slots, found[::2], found[1::2], strict=True):
-        if of_batch == batch and slot.job:
-            jobs.append(slot.job)
-            shares.append(float(percent or 0) / 100 / int(chunks or 1))
-    return row_views(books, list(dict.fromkeys(jobs))), shares
+    begun = [
+        (slot.job or "", float(percent or 0) / 100 / int(chunks or 1))
+        for slot, (of_batch, chunks), percent in zip(slots, found[::2], found[1::2], strict=True)
+        if of_batch == batch
+    ]
+    return row_views(books, list(dict.fromkeys(job for job, _ in begun))), begun
 
 
-def _percent(row: BatchRow, in_hand: Sequence[RowView], begun: Sequence[float]) -> float:
+def _percent(row: BatchRow, in_hand: Sequence[RowView], begun: Sequence[tuple[str, float]]) -> float:
     if not row.total:
         return 0.0
-    rendered = sum(one.percent for one in in_hand) / 100 + views.RENDERED_SHARE * sum(begun)
+    rendered = sum(one.percent for one in in_hand) / 100 + views.RENDERED_SHARE * sum(share for _, share in begun)
     stitching = views.RENDERED_SHARE * row.counts[JobState.STITCHING]
     return round(100 * min(1.0, (row.ended + rendered + stitching) / row.total), 1)
 
 
 def _seconds_left(
-    books: Books, row: BatchRow, in_hand: Sequence[RowView], sample: Sequence[RowView], lanes: int
+    books: Books,
+    row: BatchRow,
+    in_hand: Sequence[RowView],
+    begun: Sequence[tuple[str, float]],
+    sample: Sequence[RowView],
 ) -> float | None:
     """The video that is left, at the pace of the chunks so far and on as many slots as work on it now; None before
     there are any. Rows that are held do not count.
     """
     lengths = [one.seconds for one in sample if one.seconds is not None]
     goes_on = [one for one in sample if not one.state.ended and not one.held]
-    left = row.total - row.ended - row.held
     pace = _pace(books, [*in_hand, *(one for one in sample if one.state is JobState.DONE)])
-    if pace is None or not lanes or not lengths or not goes_on:
+    if pace is None or not begun or not lengths or not goes_on:
         return None
     usual = sum(lengths) / len(lengths)
     video = sum((one.seconds or usual) * (1 - one.percent / 100) for one in goes_on) / len(goes_on)
-    return round(left * video * pace / lanes, 1)
+    of_rows = {one.job: one.seconds or usual for one in in_hand}
+    rendered = sum(share * of_rows.get(job, usual) for job, share in begun)
+    return round(max(0.0, (row.total - row.ended - row.held) * video - rendered) * pace / len(begun), 1)
 
 
 def _pace(books: Books, rows: Sequence[RowView]) -> float | None:
-    """Seconds of a slot for a second of video, over the chunks of a few rows; None before one is done."""
+    """Seconds of a slot for a second of video, over a few rows; None before anything of them is rendered."""
     spent = video = 0.0
-    timed = (one for one in rows if one.seconds)
-    for row in islice(timed, TIMED):
+    for row in islice((one for one in rows if one.seconds), TIMED):
         view = views.job_view(books, row.job)
+        chunk = (row.seconds or 0) / max(1, len(view.chunks))
+        running = sum(attempt.outcome is None for attempt in view.attempts)
+        left = sum(1 - one.percent / 100 for one in view.chunks if one.state is not UnitState.DONE)
+        if view.seconds_left is not None and left:
+            spent, video = spent + view.seconds_left * max(1, running), video + left * chunk
+            continue
         took = [
             attempt.ended - attempt.started
             for attempt in view.attempts
             if attempt.unit.isdecimal() and attempt.outcome == "done" and attempt.ended is not None
         ]
-        spent += sum(took)
-        video += len(took) * (row.seconds or 0) / len(view.chunks)
+        spent, video = spent + sum(took), video + len(took) * chunk
     return spent / video if video else None
 
 

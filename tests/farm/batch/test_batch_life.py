@@ -16,6 +16,7 @@ from farm.errors import InputRefusedError, NotAllowedError, NotFoundError
 from farm.jobs.model import JobState
 from farm.jobs.store import AttemptFailure
 from farm.storage import keys
+from tests.conftest import wait_until
 
 if TYPE_CHECKING:
     from farm import Job
@@ -85,6 +86,26 @@ def test_an_open_batch_says_what_its_next_row_waits_for(hand: Hand) -> None:
     batch, jobs = batch_of(hand, 2)
     fail(hand, jobs[0])
     assert batch.view().waits_for == "Row 3 waits to be planned, but no cpu worker is at work."
+
+
+def test_the_chunk_in_hand_counts_for_percent_and_time_left(hand: Hand) -> None:
+    batch, jobs = batch_of(hand, 2)
+    for job in jobs:
+        hand.books.planned(hand.claim(job, "plan"), frames25=1000, chunks=4)
+    slot = {
+        "host": "here",
+        "device": "cpu",
+        "visible_devices": "",
+        "renderers": ["preview"],
+        "pid": 1,
+        "ttl_ms": 60_000,
+    }
+    hand.books.report_slot("slot0", {**slot, "state": "ready", "process": "p", "launcher": "l"}, loaded=True)
+    hand.render(jobs[0], 0)
+    before = batch.view()
+    hand.books.renew(hand.claim(jobs[0], 1), percent=50, lease_seconds=60)
+    view = wait_until(lambda: one if (one := batch.view()).seconds_left is not None else None)
+    assert before.percent < view.percent == pytest.approx(100 * 1.5 / 4 * 0.95 / 2, abs=0.2)
 
 
 def test_a_batch_that_failed_too_often_says_so_and_can_be_resumed(hand: Hand) -> None:
