@@ -128,8 +128,9 @@ def _source(name: str) -> str:
 
 
 def _lua_table(name: str, moves: Mapping[Any, frozenset[Any]]) -> str:
-    allowed = {state: dict.fromkeys(sorted(to), True) for state, to in moves.items()}
-    return f"local {name} = cjson.decode('{json.dumps(allowed)}')\n"
+    """A literal, for every call of a script builds it."""
+    rows = (f"{state} = {{{', '.join(f'{to} = true' for to in sorted(allowed))}}}" for state, allowed in moves.items())
+    return f"local {name} = {{{', '.join(rows)}}}\n"
 
 
 def connect(settings: Settings) -> redis.Redis:
