@@ -293,8 +293,7 @@ def submit(
         if dry_run:
             _show_plan(farm, portrait, speech, wanted, as_json=as_json)
             return
-        if edit_of and not as_json:
-            _say_saved(farm, portrait, speech, wanted)
+        saved = _saved(farm, portrait, speech, wanted, quiet=as_json) if edit_of else {}
         job = _submitted(farm, portrait, speech, wanted, quiet=as_json)
         if not as_json:
             _announce(job)
@@ -304,7 +303,7 @@ def submit(
         finally:
             if as_json:
                 extra = {"output": str(output)} if output is not None else {}
-                say_json({**job.view().to_dict(), "created": job.created, **extra})
+                say_json({**job.view().to_dict(), **saved, "created": job.created, **extra})
 
 
 def _submitted(farm: Farm, portrait: str, speech: str, wanted: dict[str, Any], *, quiet: bool) -> Job:
@@ -312,13 +311,16 @@ def _submitted(farm: Farm, portrait: str, speech: str, wanted: dict[str, Any], *
         return farm.submit(portrait, speech, on_progress=show, **wanted)
 
 
-def _say_saved(farm: Farm, portrait: str, speech: str, wanted: dict[str, Any]) -> None:
-    """What the job that is edited has rendered already."""
+def _saved(farm: Farm, portrait: str, speech: str, wanted: dict[str, Any], *, quiet: bool) -> dict[str, int]:
+    """Say how many chunks are rendered already; answers the count too, as the job will have it once it is planned."""
     from farm.reuse import in_words
 
-    found = _planned(farm, portrait, speech, wanted, quiet=False)
-    if found.rendered is not None:
+    found = _planned(farm, portrait, speech, wanted, quiet=quiet)
+    if found.rendered is None:
+        return {}
+    if not quiet:
         say(f"{in_words(found.plan, found.rendered).capitalize()}.")
+    return {"rendered": len(found.rendered)}
 
 
 def _show_plan(farm: Farm, portrait: str, speech: str, wanted: dict[str, Any], *, as_json: bool) -> None:

@@ -73,3 +73,24 @@ def test_a_lesson_goes_from_submit_to_the_file(cli: Cli, run_farm: Callable[...,
     assert "done already" in again.out
     assert "3: 3 done" in cli("job", "show", made.json["id"]).out
     assert "chunk 2, attempt 1" in cli("job", "logs", made.json["id"]).out
+
+
+def test_what_is_rendered_already_is_said_at_submit_and_afterwards(
+    cli: Cli, run_farm: Callable[..., Farm], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FARM_REUSE", "true")
+    run_farm(renderers=("stripes=tests.renderers:Stripes", "preview"), reuse=True)
+    greeting = (SAMPLES / "portrait.png", SAMPLES / "greeting.opus", "--chunk-seconds", "2", "--min-resolution", "128")
+    first = cli("submit", *greeting, "--no-check", "--wait", "--json").json
+    count = len(first["chunks"])
+    edited = (*greeting, "--no-check", "--edit-of", first["id"])
+    said = cli("submit", *edited, "--token", "edited", "--wait")
+    assert said.code == 0
+    assert said.out.startswith(f"{count} of {count} chunks are rendered already (")
+    later = cli("submit", *edited, "--token", "later", "--json").json
+    assert later["rendered"] == count
+    shown = cli("job", "list", "--json").json[1]
+    assert {chunk["taken_from"] for chunk in shown["chunks"]} == {first["id"]}
+    assert f"{count} of {count} chunks taken from {first['id']}" in cli("job", "show", shown["id"]).out
+    other = cli("submit", *edited, "--seed", "7", "--dry-run", "--json").json
+    assert (other["rendered"], other["rendered_seconds"]) == ([], 0)
