@@ -10,8 +10,10 @@ import pytest
 
 from farm import Settings
 from farm.errors import SettingsError
+from farm.local import metrics
 from farm.local.metrics import PORTS, address, metrics_port
-from farm.watch.serving import CPU
+from farm.local.supervisor import Supervisor
+from farm.watch.serving import CPU, SLOTS, SWEEPER
 from tests.farm.watch.conftest import row_of_ports
 
 if TYPE_CHECKING:
@@ -55,3 +57,17 @@ def test_port_0_turns_metrics_off(tmp_path: Path, of: str) -> None:
     settings = by_environment if of == "environment" else of_toml(tmp_path, 0)
     assert metrics_port(settings) == 0
     assert address(settings, CPU) == ""
+
+
+def test_ports_that_another_took_in_between_are_left_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = row_of_ports()
+    found = iter([taken, taken])  # free when they were looked for: before anything started, and once Redis was up
+    monkeypatch.setattr(metrics, "metrics_port", lambda settings: next(found, None) or metrics_port(settings))
+    supervisor = Supervisor(Settings.load({"dir": tmp_path / "farm"}, environ={}), lambda _: None)
+    with socket.create_server(("127.0.0.1", taken + SLOTS)):
+        try:
+            supervisor.start()
+            assert supervisor.settings.metrics_port >= taken + PORTS
+            assert all(metrics.answers(supervisor.settings, place) for place in (SWEEPER, SLOTS, CPU))
+        finally:
+            supervisor.stop()
