@@ -195,6 +195,26 @@ def books_lines(full: bool) -> list[Line]:
     ]
 
 
+def folder_lines(full: bool) -> list[Line]:
+    found = run("folder.py") if full else run("folder.py", "--pairs", "500")
+    fire, many, flat = found["dropped"], found["many"], found["flat"]
+    wrong = fire["twice"] + fire["lost"] + fire["left_in_inbox"]
+    return [
+        Line(
+            f"{fire['pairs']:,} pairs dropped, {fire['watchers_killed']} watchers killed",
+            f"{fire['jobs']:,} jobs, {fire['twice']} twice, {fire['lost']} lost",
+            "a job each",
+            fire["jobs"] == fire["pairs"] and not wrong,
+        ),
+        Line(
+            f"a look at {many['keys']:,} keys in {many['folders']} folders",
+            f"{many['look_seconds']} s ({flat['look_seconds']} s in one folder)",
+            "under 30 s",
+            many["look_seconds"] < 30,
+        ),
+    ]
+
+
 def scrape_line() -> Line:
     found = run("scrape.py")
     wanted = found["wanted"]
@@ -220,6 +240,7 @@ def main() -> None:
         *batch_lines(),
         *books_lines(args.full),
         scrape_line(),
+        *folder_lines(args.full),
     ]
     if args.json:
         print(json.dumps({"machine": machine(), "lines": [vars(line) for line in lines]}))

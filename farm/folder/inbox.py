@@ -104,10 +104,9 @@ def inboxes(urls: Sequence[str], settings: Settings) -> list[Inbox]:
     """Inboxes that can be watched side by side. Raises SettingsError."""
     found = list({inbox.url: inbox for inbox in (Inbox.at(url, settings) for url in urls)}.values())
     for one, other in permutations(found, 2):
-        places = [other.prefix, *other.written]
-        if one.bucket == other.bucket and (
-            one.done == other.done or any(_overlap(one.prefix, place) for place in places)
-        ):
+        places = [Address(other.bucket, place) for place in (other.prefix, *other.written)] + [other.results]
+        around = one.bucket == other.bucket and one.done == other.done
+        if around or any(place.bucket == one.bucket and _overlap(one.prefix, place.key) for place in places):
             raise SettingsError(
                 f"inboxes {other.url!r} and {one.url!r} lie in one folder or in each other, "
                 "wanted a folder of its own around each: done/ and failed/ lie there"

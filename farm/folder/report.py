@@ -87,10 +87,12 @@ def file_rows(farm: Farm, inbox: Inbox) -> Iterator[FileRow]:
         yield FileRow(path=note.path, state=note.why, words=note.words)
     for wanted in found.wanted:
         before = claims.get(token_of(inbox, wanted.files))
+        if before is not None and not before.ended:
+            continue  # it is being taken at this moment, and has its rows
         again = before is not None and before.stage != "released"
+        words = "this very content was taken before under this name" if again else ""
         for file in wanted.files:
             if not file.stays:
-                words = "this very content was taken before under this name" if again else ""
                 yield FileRow(path=file.path, state="taken before" if again else "waiting", words=words)
 
 

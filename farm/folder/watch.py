@@ -209,6 +209,7 @@ def watch(farm: Farm, urls: Sequence[str], over: threading.Event) -> None:
                     _round(watcher, over)
                 except FarmError as error:
                     log.warning("%s: no look: %s", watcher.inbox.url, error)
+                    over.wait(PASSING_SECONDS)
 
 
 def _round(watcher: Watcher, over: threading.Event) -> None:

@@ -39,9 +39,9 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class LookNote:
-    """What the last look at an inbox found, for those who only ask the books. at: Unix seconds.
+    """What the last look at an inbox found, for those who only ask the books. at: Unix seconds, seconds: what it took.
 
-    waiting: files that are not taken yet, by why; unpaired: those of them that stayed alone for long.
+    waiting: how many files were not taken, by why. problems: sentences about those that a person should look at.
     """
 
     at: float
