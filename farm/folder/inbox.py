@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LONGEST_SUFFIX = len(" row 100000.mp4")
 """What a video's name may have beyond its speech's."""
-OURS = (keys.JOBS, keys.ASSETS, keys.INBOXES, "batches/", "rendered/")
+OURS = (keys.JOBS, keys.ASSETS, keys.INBOXES, keys.BATCHES, keys.RENDERED, "probes/", "trials/", "doctor/")
 """What the farm itself keeps in its bucket."""
 
 
