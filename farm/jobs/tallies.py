@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from farm.jobs.views import slot_state
+from farm.messages import CPU_LISTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -27,19 +28,39 @@ class Line:
     age: float
 
 
+@dataclass(frozen=True)
+class _Name:
+    """A line by its name in the books, renderer:priority:pixels:batch:owner; only an owner may have a colon in it."""
+
+    text: str
+    priority: int
+    batch: str
+    owner: str
+
+    @classmethod
+    def of(cls, text: str) -> _Name:
+        _, priority, _, batch, owner = text.split(":", 4)
+        return cls(text, int(priority), batch, owner)
+
+    def with_jobs(self, chunks: int, first: list[tuple[str, float]], now: float) -> Line:
+        # between two looks at the books its last job may have left
+        return Line(self.priority, self.owner, chunks, now - first[0][1] / 1000 if first else 0.0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Tallies:
     """What a dashboard asks of the books.
 
     at: the books' clock, Unix seconds. happened: kind -> what -> how often since the books began. units: where units
-    stand that do not just wait in line. slots: how many do what. sweeper_age: seconds since a sweeper looked, None
-    before the first look.
+    stand that do not just wait in line. cpu_messages: that no cpu worker has taken yet. slots: how many do what.
+    sweeper_age: seconds since a sweeper looked, None before the first look.
     """
 
     at: float
     happened: Mapping[str, Mapping[str, int]]
     lines: tuple[Line, ...]
     units: Mapping[str, int]
+    cpu_messages: int
     slots: Mapping[str, int]
     sweeper_age: float | None
     storage_paused: bool
@@ -58,22 +79,30 @@ def tallies(books: Books) -> Tallies:
         for key in ("farm:outbox", "farm:sent", "farm:leases", "farm:later"):
             pipe.zcard(key)
         (seconds, micros), tally, depth, swept, paused, batches, seen, *units = pipe.execute()
-        for line in depth:
-            pipe.zrange(LINE + line, 0, 0, withscores=True)
+        lines = [_Name.of(name) for name in depth]
+        for line in lines:
+            pipe.zrange(LINE + line.text, 0, 0, withscores=True)
+            pipe.hget(f"farm:batch:{line.batch}", "state")
         for batch in batches:
             pipe.zcard(f"farm:batch:{batch}:plans")
+        for queue in CPU_LISTS:
+            pipe.llen(queue)
         for slot, _ in seen:
             pipe.hmget(f"farm:slot:{slot}", "state", "holds", "ttl_ms")
         found = iter(pipe.execute())
     now = seconds + micros / 1e6
-    oldest, unplanned = list(islice(found, len(depth))), sum(islice(found, len(batches)))
+    oldest = [(next(found), next(found)) for _ in lines]
+    unplanned, rung = sum(islice(found, len(batches))), sum(islice(found, len(CPU_LISTS)))
     return Tallies(
         at=now,
         happened=_by_kind(tally),
         lines=tuple(
-            _line(name, int(chunks), first, now) for (name, chunks), first in zip(depth.items(), oldest, strict=True)
+            line.with_jobs(int(depth[line.text]), first, now)
+            for line, (first, batch) in zip(lines, oldest, strict=True)
+            if batch in {None, "open"}  # dispatch passes over the lines of a batch that is paused or was stopped
         ),
         units=dict(zip(("due", "sent", "in_hand", "delayed"), units, strict=True)) | {"unplanned": unplanned},
+        cpu_messages=rung,
         slots=Counter(_slot_states(seen, found, now)),
         sweeper_age=None if swept is None else now - float(swept) / 1000,
         storage_paused=bool(paused),
@@ -92,11 +121,3 @@ def _slot_states(seen: Iterable[tuple[str, float]], rows: Iterable[list[str]], n
     for (_, at_ms), (said, holds, ttl_ms) in zip(seen, rows, strict=True):
         if said is not None:  # between the two looks a slot may have left
             yield slot_state(said, holds, silent_ms=now * 1000 - at_ms, ttl_ms=float(ttl_ms))
-
-
-def _line(name: str, chunks: int, first: list[tuple[str, float]], now: float) -> Line:
-    """By its name in the books, renderer:priority:pixels:batch:owner; only an owner may have a colon in it."""
-    _, priority, _, _, owner = name.split(":", 4)
-    # between the two looks its last job may have left
-    age = now - first[0][1] / 1000 if first else 0.0
-    return Line(int(priority), owner, chunks, age)

@@ -98,6 +98,7 @@ def _waiting(found: Tallies) -> Iterator[Metric]:
         _plain(found.units),
         "state",
     )
+    yield _gauge("cpu_messages", "Messages that no cpu worker has taken yet", {(): found.cpu_messages})
 
 
 def by_owner(lines: Iterable[Line]) -> Samples:

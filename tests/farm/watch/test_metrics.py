@@ -12,7 +12,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from farm.errors import SettingsError
 from farm.jobs import inboxes
-from farm.jobs.store import AttemptFailure, Books
+from farm.jobs.batches import decide_batch, enter_batch
+from farm.jobs.model import PLAN, STITCH
+from farm.jobs.store import AttemptFailure, Books, cpu_message
 from farm.jobs.tallies import Line
 from farm.watch.latency import time_books, time_storage
 from farm.watch.metrics import OTHERS, OWNERS_SHOWN, by_owner, registry_of
@@ -65,6 +67,18 @@ def test_what_is_taken_paused_or_ended_no_longer_waits(hand: Hand, scrape: Scrap
     assert scrape.value("queue_chunks", owner="ada", priority="5") == 2
 
 
+def test_a_paused_batch_does_not_wait_for_slots(hand: Hand, scrape: Scrape) -> None:
+    batch = "20260101-000000-batch1"
+    enter_batch(hand.books, batch, name="Term 1", owner="ada")
+    hand.planned(3, owner="ada", batch=batch, row=1)
+    hand.planned(1, owner="ada")
+    assert scrape.value("queue_chunks", owner="ada", priority="5") == 4
+    decide_batch(hand.books, batch, "pause", who="ada")
+    assert scrape.value("queue_chunks", owner="ada", priority="5") == 1
+    decide_batch(hand.books, batch, "resume", who="ada")
+    assert scrape.value("queue_chunks", owner="ada", priority="5") == 4
+
+
 def test_of_many_owners_those_with_most_are_named_and_nothing_is_lost() -> None:
     lines = [Line(5, f"owner{number:03}", 1000 - number, 0.0) for number in range(200)]
     lines.append(Line(0, "owner000", 7, 0.0))
@@ -88,6 +102,12 @@ def test_a_plan_that_is_due_and_a_chunk_in_hand_are_seen(hand: Hand, scrape: Scr
     hand.claim(hand.planned(3), 1)
     assert scrape.value("units", state="due") == 1
     assert scrape.value("units", state="in_hand") == 1
+
+
+def test_messages_that_no_cpu_worker_takes_are_counted(hand: Hand, scrape: Scrape) -> None:
+    assert scrape.value("cpu_messages") == 0
+    hand.farm.bell.ring([cpu_message("j1", PLAN, "x", priority=3), cpu_message("j1", STITCH, "x", priority=3)])
+    assert scrape.value("cpu_messages") == 2
 
 
 def test_attempts_and_jobs_are_counted_by_how_they_ended(hand: Hand, scrape: Scrape) -> None:
