@@ -2,23 +2,29 @@
 """Flower's settings, for `celery -A farm.local.flower flower --conf=deploy/flowerconfig.py`.
 
 Flower takes every name here that is an option of its own. What differs between farms comes from the farm's settings.
+It is for looking; with FLOWER_READ_ONLY=false in the environment it is the operators' one, at a port and with a login
+of its own.
 """
+
+import os
 
 from farm.errors import SettingsError
 from farm.local.flower import task_formatter
+from farm.local.windows import LOOKING, OPERATING, READ_ONLY_VARIABLE
 from farm.settings import Settings
 
 _settings = Settings.load()
-if not _settings.flower_password:
-    raise SettingsError(
-        "flower_password is empty: set FARM_FLOWER_PASSWORD; without one, anybody could stop the workers"
-    )
+_window = OPERATING if os.environ.get(READ_ONLY_VARIABLE, "").lower() == "false" else LOOKING
+if not _window.port(_settings):
+    raise SettingsError("flower_operator_port is 0: set FARM_FLOWER_OPERATOR_PORT to the port of the operators' Flower")
 
+read_only = _window.read_only
 address = "127.0.0.1"
-port = _settings.flower_port
-basic_auth = [f"{_settings.flower_user}:{_settings.flower_password}"]
+port = _window.port(_settings)
+basic_auth = [":".join(_window.login(_settings))]
+url_prefix = _window.prefix(_settings)
 
-_folder = _settings.dir / "flower"
+_folder = _settings.dir / _window.name
 _folder.mkdir(parents=True, exist_ok=True)
 persistent = True
 db = str(_folder / "tasks")

@@ -170,6 +170,16 @@ class Settings(BaseModel):
     flower_password: str | None = Field(
         None, description="Flower's password; `farm up` makes one if there is none", json_schema_extra=SECRET
     )
+    flower_prefix: str = Field(
+        "", description="what Flower's paths begin with, behind a proxy: flower; the operators' is flower-operators"
+    )
+    flower_operator_port: int = Field(
+        0, ge=0, le=65535, description="port of a second Flower, in which operators stop workers and tasks; 0: none"
+    )
+    flower_operator_user: str = Field("operator", min_length=1, description="user name of the operators' Flower")
+    flower_operator_password: str | None = Field(
+        None, description="password of the operators' Flower; `farm up` makes one", json_schema_extra=SECRET
+    )
 
     @field_validator("redis_url")
     @classmethod
@@ -193,6 +203,15 @@ class Settings(BaseModel):
         if value and not info.data.get("webhook_secret"):
             raise ValueError("wants webhook_secret to be set too: every webhook is signed")
         return value or None
+
+    @field_validator("flower_prefix")
+    @classmethod
+    def _path(cls, value: str) -> str:
+        # of Flower's own routes it becomes a pattern
+        prefix = value.strip("/")
+        if prefix and not re.fullmatch("[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*", prefix):
+            raise ValueError("should be of letters, digits, _ and -, with / between: team/flower")
+        return prefix
 
     @field_validator("renderers")
     @classmethod

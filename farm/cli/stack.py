@@ -52,6 +52,14 @@ def up(
         int | None,
         typer.Option(metavar="PORT", show_default=False, help="Port of Flower. Default: 5555, or the next free one"),
     ] = None,
+    flower_operator_port: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PORT",
+            show_default=False,
+            help="Port of a second Flower, in which operators stop workers and tasks. Default: none",
+        ),
+    ] = None,
     detach: Annotated[bool, typer.Option("--detach", metavar="", help="Return when it is up; it stays up.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -63,7 +71,7 @@ def up(
     from farm.settings import Settings
 
     flags = {"dir": folder, "slots": slots, "gpus": gpus, "renderers": renderers, "flower_port": flower_port}
-    settings = Settings.load({**flags, "inboxes": inbox})
+    settings = Settings.load({**flags, "inboxes": inbox, "flower_operator_port": flower_operator_port})
     on_step = _quiet if as_json else _announce
     if detach:
         from farm.local import up as start

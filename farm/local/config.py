@@ -15,11 +15,14 @@ from farm.errors import SettingsError
 from farm.folder.inbox import inboxes
 from farm.local.ports import free_port, is_free
 from farm.local.servers import write_private
+from farm.local.windows import windows
 from farm.settings import TOML_NAME, Settings, environment_key, is_secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from farm.local.windows import Window
 
 GIVEN = ("flag", "environment")
 PORTS_TO_TRY = 50
@@ -67,10 +70,12 @@ def refuse_contradictions(settings: Settings) -> None:
     """Raise SettingsError for settings that cannot go together, before anything is started.
 
     Slots asked for while GPUs are named, for then there is one for each of those; renderers that cannot start; inboxes
-    that cannot be watched.
+    that cannot be watched; two Flowers at one port.
     """
     refuse_renderers_that_cannot_start(settings)
     inboxes(settings.inboxes, settings)  # raises for one that cannot be watched
+    if settings.flower_operator_port == settings.flower_port:
+        raise SettingsError(f"flower_operator_port is {settings.flower_port}, as flower_port is: set another")
     if settings.gpus and is_given(settings, "slots"):
         gpus = f"gpus is {','.join(settings.gpus)} ({settings.source('gpus')})"
         raise SettingsError(
@@ -93,19 +98,30 @@ def refuse_renderers_that_cannot_start(settings: Settings) -> None:
         raise SettingsError(f"weights is {found}, wanted the folder of Sonic's checkpoints: `farm weights fetch DIR`")
 
 
-def flower_port(settings: Settings) -> int:
+def flower_values(settings: Settings) -> dict[str, object]:
+    """Port and password of every Flower that the stack has. Raises SettingsError when a port asked for is taken."""
+    values: dict[str, object] = {}
+    for window in windows(settings):
+        values[f"{window.setting}_port"] = flower_port(settings, window)
+        values[f"{window.setting}_password"] = getattr(settings, f"{window.setting}_password") or new_password()
+    return values
+
+
+def flower_port(settings: Settings, window: Window) -> int:
     """The port asked for; if nobody asked, the next free one. Raises SettingsError when the one asked for is taken."""
-    wanted = settings.flower_port
+    name, wanted = f"{window.setting}_port", window.port(settings)
+    others = {other.port(settings) for other in windows(settings)} - {wanted}
     if is_free(wanted):
         return wanted
-    if is_given(settings, "flower_port"):
-        key = environment_key("flower_port")
-        raise SettingsError(f"{key} is {wanted} ({settings.source('flower_port')}): something already listens there")
-    return next((port for port in range(wanted + 1, min(wanted + PORTS_TO_TRY, 65536)) if is_free(port)), free_port())
+    if is_given(settings, name):
+        key = environment_key(name)
+        raise SettingsError(f"{key} is {wanted} ({settings.source(name)}): something already listens there")
+    near = range(wanted + 1, min(wanted + PORTS_TO_TRY, 65536))
+    return next((port for port in near if port not in others and is_free(port)), free_port())
 
 
-def flower_password(settings: Settings) -> str:
-    return settings.flower_password or secrets.token_urlsafe(12)
+def new_password() -> str:
+    return secrets.token_urlsafe(12)
 
 
 def webhook_secret(settings: Settings) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,15 +14,16 @@ from engine.errors import MissingExtraError
 from farm.errors import FarmError
 from farm.local.child import Child, Command
 from farm.local.metrics import address
-from farm.local.ports import LOOPBACK
 from farm.local.programs import rclone_program, redis_program
 from farm.local.servers import RedisServer, S3Server, new_secret, start_redis, start_s3
 from farm.local.state import Service
+from farm.local.windows import READ_ONLY_VARIABLE
 from farm.settings import Settings, environment_key, masked_url
 from farm.watch.serving import CPU, SLOTS, SWEEPER
 
 if TYPE_CHECKING:
     from farm.local.config import Former
+    from farm.local.windows import Window
 
 WORKER_GRACE_SECONDS = 85.0
 """A little more than workers give themselves to hand back or finish what they have in hand."""
@@ -102,9 +103,10 @@ def folder_command(settings: Settings) -> Command:
     return command(settings, "folder", ["farm.folder.watch"], grace=GRACE_SECONDS)
 
 
-def flower_command(settings: Settings) -> Command:
+def flower_command(settings: Settings, window: Window) -> Command:
     flower = ["celery", "-A", "farm.local.flower", "flower", f"--conf={flower_config()}"]
-    return command(settings, "flower", flower, grace=GRACE_SECONDS)
+    ours = command(settings, window.name, flower, grace=GRACE_SECONDS)
+    return replace(ours, environ={**ours.environ, READ_ONLY_VARIABLE: str(window.read_only).lower()})
 
 
 def command(settings: Settings, name: str, module: list[str], *, grace: float) -> Command:
@@ -153,10 +155,9 @@ def folder_service(settings: Settings) -> Service:
     return Service("folder", "takes what is dropped", ", ".join(settings.inboxes), log=str(log_of(settings, "folder")))
 
 
-def flower_service(settings: Settings) -> Service:
-    login = f"{settings.flower_user} / {settings.flower_password}"
-    where = f"http://{LOOPBACK}:{settings.flower_port}"
-    return Service("flower", "what the workers do", where, login, str(log_of(settings, "flower")))
+def flower_service(settings: Settings, window: Window) -> Service:
+    login = " / ".join(window.login(settings))
+    return Service(window.name, window.what, window.url(settings), login, str(log_of(settings, window.name)))
 
 
 def require_extra() -> None:

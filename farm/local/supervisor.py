@@ -27,6 +27,7 @@ from farm.local.background import FLAGS_VARIABLE
 from farm.local.child import Child, start_child
 from farm.local.ports import LOOPBACK, TRIES, PortTakenError
 from farm.local.state import Service, State
+from farm.local.windows import windows
 from farm.logs import log_to_stderr
 from farm.settings import Settings
 from farm.watch.serving import SWEEPER
@@ -34,6 +35,8 @@ from farm.watch.serving import SWEEPER
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from farm.local.windows import Window
 
 log = logging.getLogger("farm.local.supervisor")  # __name__ is __main__ in the background
 
@@ -82,22 +85,23 @@ class Supervisor:
 
     def start(self) -> None:
         """Start everything and wait until it works. Raises FarmError, with the end of a log where a part fails."""
-        for refuse_taken in (config.flower_port, metrics.metrics_port):
+        for refuse_taken in (config.flower_values, metrics.metrics_port):
             refuse_taken(self.settings)  # before anything is started
         self._start_servers()
         self.settings = config.write_toml(
             self.settings,
             {
-                "flower_port": config.flower_port(self.settings),
-                "flower_password": config.flower_password(self.settings),
+                **config.flower_values(self.settings),
                 "webhook_secret": config.webhook_secret(self.settings),
                 "metrics_port": metrics.metrics_port(self.settings),
             },
         )
         self._workers = self._start_workers()
-        self._start_flower()
+        for window in windows(self.settings):
+            self._start_flower(window)
         self._wait_for_workers()
-        self.services += [*parts.worker_services(self.settings), parts.flower_service(self.settings)]
+        self.services += parts.worker_services(self.settings)
+        self.services += [parts.flower_service(self.settings, window) for window in windows(self.settings)]
         if self.settings.inboxes:
             self._workers.append(Kept(start_child(parts.folder_command(self.settings)), time.monotonic()))
             self.services.append(parts.folder_service(self.settings))
@@ -143,17 +147,18 @@ class Supervisor:
         count = parts.slot_count(self.settings)
         slots.wait_until(lambda: slots_are_ready(books, slots, count), seconds=WORKERS_READY_SECONDS)
 
-    def _start_flower(self) -> None:
-        """Start Flower; where another process took the port in between and nobody asked for that one, on the next."""
-        self._on_step("Flower")
+    def _start_flower(self, window: Window) -> None:
+        """Start a Flower; where another process took its port in between and nobody asked for that, on the next."""
+        self._on_step("Flower" if window.read_only else "Flower for operators")
         for attempt in range(TRIES):
-            child = start_child(parts.flower_command(self.settings))
+            child = start_child(parts.flower_command(self.settings, window))
             try:
-                child.wait_until(lambda: flower_answers(self.settings.flower_port), seconds=FLOWER_READY_SECONDS)
+                child.wait_until(lambda: flower_answers(self.settings, window), seconds=FLOWER_READY_SECONDS)
             except PortTakenError:
                 if attempt == TRIES - 1:
                     raise
-                self.settings = config.write_toml(self.settings, {"flower_port": config.flower_port(self.settings)})
+                port = config.flower_port(self.settings, window)
+                self.settings = config.write_toml(self.settings, {f"{window.setting}_port": port})
             else:
                 self._workers.append(Kept(child, time.monotonic()))
                 return
@@ -247,10 +252,10 @@ def slots_are_ready(books: Books, slots: Child, count: int) -> bool:
     return sum(state not in {"loading", "draining", "lost"} for state in states) >= count
 
 
-def flower_answers(port: int) -> bool:
-    with closing(HTTPConnection(LOOPBACK, port, timeout=2)) as connection:
+def flower_answers(settings: Settings, window: Window) -> bool:
+    with closing(HTTPConnection(LOOPBACK, window.port(settings), timeout=2)) as connection:
         try:
-            connection.request("GET", "/healthcheck")
+            connection.request("GET", window.path(settings, "/healthcheck"))
             return connection.getresponse().status == 200
         except (OSError, HTTPException):
             return False

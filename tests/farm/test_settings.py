@@ -113,7 +113,19 @@ SECRETS = {
     "FARM_S3_ACCESS_KEY": "hush-access",
     "FARM_S3_SECRET_KEY": "hush-secret",
     "FARM_FLOWER_PASSWORD": "hush-flower",
+    "FARM_FLOWER_OPERATOR_PASSWORD": "hush-operators",
 }
+
+
+@pytest.mark.parametrize(("given", "kept"), [("/team/flower/", "team/flower"), ("flower", "flower"), ("/", "")])
+def test_a_prefix_of_flower_may_be_written_with_slashes_around_it(given: str, kept: str) -> None:
+    assert Settings.load({}, {"FARM_FLOWER_PREFIX": given}).flower_prefix == kept
+
+
+@pytest.mark.parametrize("prefix", ["a.b", "a//b", "a b", "(x)", "../x"])
+def test_a_prefix_that_would_be_a_pattern_or_another_path_is_refused(prefix: str) -> None:
+    with pytest.raises(SettingsError, match=r"FARM_FLOWER_PREFIX is .*letters, digits"):
+        Settings.load({}, {"FARM_FLOWER_PREFIX": prefix})
 
 
 def test_no_secret_is_shown() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from farm.errors import SettingsError
 from farm.local import up
 from farm.local.ports import free_port
 from farm.local.servers import redis_answers
+from farm.local.windows import LOOKING, OPERATING, Window
 from tests.conftest import PORTRAIT, ROOT, wait_until
 from tests.workers.conftest import tone
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FARM = (sys.executable, "-c", "from farm.cli.main import main; main()")
+WINDOWS = (LOOKING, OPERATING)
 
 
 @dataclass
@@ -62,6 +65,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     environment = inherited | {
         "FARM_RENDERERS": "gated=tests.renderers:Gated",
         "FARM_FLOWER_PORT": str(free_port()),
+        "FARM_FLOWER_PREFIX": "/lessons/flower/",
+        "FARM_FLOWER_OPERATOR_PORT": str(free_port()),
         "FARM_TEST_GATE": str(gate),
         "PYTHONPATH": str(ROOT),
     }
@@ -77,25 +82,25 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 def flower(
-    settings: Settings, method: str, path: str, *, login: str | None = None, body: str = ""
+    settings: Settings, method: str, path: str, *, login: str | None = None, body: str = "", window: Window = LOOKING
 ) -> tuple[int, bytes]:
-    """What Flower answers: status and body. login: user:password."""
-    connection = HTTPConnection("127.0.0.1", settings.flower_port, timeout=10)
+    """What a Flower answers behind its prefix: status and body. login: user:password."""
+    connection = HTTPConnection("127.0.0.1", window.port(settings), timeout=10)
     headers = {"Authorization": f"Basic {b64encode(login.encode()).decode()}"} if login else {}
-    connection.request(method, path, body=body, headers=headers)
+    connection.request(method, window.path(settings, path), body=body, headers=headers)
     with connection.getresponse() as answer:
         found = answer.status, answer.read()
     connection.close()
     return found
 
 
-def login_of(settings: Settings) -> str:
-    return f"{settings.flower_user}:{settings.flower_password}"
+def login_of(settings: Settings, window: Window = LOOKING) -> str:
+    return ":".join(window.login(settings))
 
 
 def test_it_says_every_part_and_leads_there_by_farm_toml(running: Running) -> None:
     assert [service["name"] for service in running.said["services"]] == [
-        "redis", "s3", "sweeper", "cpu", "slots", "flower",
+        "redis", "s3", "sweeper", "cpu", "slots", "flower", "flower-operator",
     ]  # fmt: skip
     toml = running.settings.dir / "farm.toml"
     assert toml.stat().st_mode & 0o777 == 0o600
@@ -121,7 +126,7 @@ def test_sweeper_cpu_workers_and_slots_answer_prometheus_where_it_says(running: 
 
 def test_no_secret_is_in_any_command_line(running: Running) -> None:
     of = running.settings
-    secrets = [of.flower_password, of.webhook_secret, of.s3_secret_key, of.redis_url]
+    secrets = [of.flower_password, of.flower_operator_password, of.webhook_secret, of.s3_secret_key, of.redis_url]
     lines = [" ".join(process.cmdline()) for process in running.family()]
     assert len(lines) > 10
     assert not [line for line in lines for secret in secrets if str(secret) in line]
@@ -141,26 +146,76 @@ def test_a_second_farm_up_with_other_settings_is_refused(running: Running) -> No
         up(asked)
 
 
+@pytest.mark.parametrize("window", WINDOWS, ids=lambda window: window.name)
 @pytest.mark.parametrize("path", ["/", "/workers", "/tasks", "/broker", "/api/workers", "/api/tasks"])
-def test_flower_shows_nothing_without_the_password(running: Running, path: str) -> None:
-    assert flower(running.settings, "GET", path)[0] == 401
-    assert flower(running.settings, "GET", path, login="farm:wrong")[0] == 401
-    assert flower(running.settings, "GET", path, login=login_of(running.settings))[0] == 200
+def test_flower_shows_nothing_without_the_password(running: Running, path: str, window: Window) -> None:
+    of, (user, _) = running.settings, window.login(running.settings)
+    others = next(login_of(of, other) for other in WINDOWS if other != window)
+    for login, status in ((None, 401), (f"{user}:wrong", 401), (others, 401), (login_of(of, window), 200)):
+        assert flower(of, "GET", path, login=login, window=window)[0] == status
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/api/worker/shutdown/cpu@any",
-        "/api/worker/pool/restart/cpu@any",
-        "/api/worker/queue/cancel-consumer/cpu@any",
-        "/api/task/async-apply/farm.plan_job",
-        "/api/task/send-task/farm.plan_job",
-        "/api/task/revoke/any",
-    ],
-)
-def test_flower_does_nothing_without_the_password(running: Running, path: str) -> None:
-    assert flower(running.settings, "POST", path, body="{}")[0] == 401
+STEPS = [
+    "/api/worker/shutdown/cpu@any",
+    "/api/worker/pool/restart/cpu@any",
+    "/api/worker/pool/grow/cpu@any",
+    "/api/worker/queue/cancel-consumer/cpu@any",
+    "/api/task/apply/farm.plan_job",
+    "/api/task/async-apply/farm.plan_job",
+    "/api/task/send-task/farm.plan_job",
+    "/api/task/timeout/farm.plan_job",
+    "/api/task/abort/any",
+    "/api/task/revoke/any",
+]
+
+
+@pytest.mark.parametrize("path", STEPS)
+def test_flower_does_nothing_without_the_password_and_nothing_for_who_may_only_look(
+    running: Running, path: str
+) -> None:
+    for window in WINDOWS:
+        assert flower(running.settings, "POST", path, body="{}", window=window)[0] == 401
+    assert flower(running.settings, "POST", path, body="{}", login=login_of(running.settings))[0] == 403
+
+
+@pytest.mark.parametrize("window", WINDOWS, ids=lambda window: window.name)
+def test_behind_a_prefix_every_link_and_file_of_a_page_is_there_and_nothing_beside_it(
+    running: Running, window: Window
+) -> None:
+    of = running.settings
+    prefix = {"flower": "/lessons/flower", "flower-operator": "/lessons/flower-operators"}[window.name]
+    said = {service["name"]: service["where"] for service in running.said["services"]}  # type: ignore[attr-defined]
+    assert urlsplit(said[window.name]).path == f"{prefix}/"
+    for page in ("/", "/tasks"):
+        body = flower(of, "GET", page, login=login_of(of, window), window=window)[1].decode()
+        found = {link for link in re.findall(r'(?:href|src)="(/[^"#]*)', body) if "logout" not in link}
+        assert len(found) > 5
+        for link in found:
+            assert link.startswith(f"{prefix}/")
+            path = link.removeprefix(prefix)
+            assert flower(of, "GET", path, login=login_of(of, window), window=window)[0] == 200, link
+    bare = of.model_copy(update={"flower_prefix": ""})
+    assert flower(bare, "GET", "/workers", login=login_of(of, window), window=window)[0] == 404
+
+
+def test_an_operator_ends_a_running_chunk_in_flower_and_it_is_rendered_again(running: Running, tmp_path: Path) -> None:
+    of = running.settings
+    operator = login_of(of, OPERATING)
+
+    def task_in_hand() -> str | None:
+        tasks = json.loads(flower(of, "GET", "/api/tasks?state=STARTED", login=operator, window=OPERATING)[1])
+        return next((id_ for id_, task in tasks.items() if task["name"] == "farm.render_chunk"), None)
+
+    with Farm(of) as farm:
+        job = farm.submit(PORTRAIT, tone(tmp_path / "speech.wav", 2), name="Algebra 04", renderer="gated")
+        path = f"/api/task/revoke/{wait_until(task_in_hand, what='a chunk in hand in Flower')}?terminate=true"
+        assert flower(of, "POST", path, login=login_of(of), body="")[0] == 403
+        assert flower(of, "POST", path, login=operator, body="", window=OPERATING)[0] == 200
+        lost = wait_until(lambda: [one for one in job.view().attempts if one.outcome == "lost"], what="the end noticed")
+        assert lost[0].reason == f"its task was terminated by hand on {lost[0].slot}"
+        running.gate.touch()
+        assert job.wait(60).state == "done"
+    running.gate.unlink()
 
 
 def test_flower_names_a_running_chunk_by_its_lesson_and_says_how_far_it_is(running: Running, tmp_path: Path) -> None:

@@ -115,6 +115,11 @@ def test_a_port_of_flower_that_was_asked_for_and_is_taken_is_refused_before_anyt
     assert not (folder / "redis").exists()
 
 
+def test_two_flowers_at_one_port_are_refused(folder: Path) -> None:
+    with pytest.raises(SettingsError, match="flower_operator_port is 5999, as flower_port is"):
+        up(asked(folder, flower_port=5999, flower_operator_port=5999))
+
+
 def test_a_part_that_cannot_start_is_told_with_the_end_of_its_log_and_nothing_stays(folder: Path) -> None:
     (folder / "redis").mkdir(parents=True)
     (folder / "redis" / "appendonly.aof").write_text("no books at all")
