@@ -215,6 +215,11 @@ def folder_lines(full: bool) -> list[Line]:
     ]
 
 
+def show_line(full: bool) -> Line:
+    found = run("batch_life.py") if full else run("batch_life.py", "--look")
+    return Line(f"farm batch show, {found['rows']:,} rows", f"{found['show_s']} s", "under 1 s", found["show_s"] < 1)
+
+
 def scrape_line() -> Line:
     found = run("scrape.py")
     wanted = found["wanted"]
@@ -238,6 +243,7 @@ def main() -> None:
         *seam_lines(),
         *picture_lines(args.full),
         *batch_lines(),
+        show_line(args.full),
         *books_lines(args.full),
         scrape_line(),
         *folder_lines(args.full),
