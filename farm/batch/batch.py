@@ -41,10 +41,14 @@ OnShare = Callable[[float], None]
 
 @dataclass(frozen=True)
 class Moved:
-    """What a decision about many rows did. changed: jobs that it moved. refused: job -> why not."""
+    """What a decision about many rows did. jobs: those that it moved. refused: job -> why not."""
 
-    changed: int
+    jobs: tuple[str, ...]
     refused: dict[str, str]
+
+    @property
+    def changed(self) -> int:
+        return len(self.jobs)
 
 
 class Batch:
@@ -64,6 +68,10 @@ class Batch:
     def rows(self, first: int, last: int) -> tuple[RowView, ...]:
         """The rows from number `first` to `last`, both in."""
         return lines.row_views(self._farm.books, lines.jobs_of_rows(self._farm.books, self.id, first, last))
+
+    def rows_of(self, jobs: Sequence[str]) -> tuple[RowView, ...]:
+        """The rows that are these jobs."""
+        return lines.row_views(self._farm.books, jobs)
 
     def changes(self, *, most: int = SHOWN) -> Iterator[BatchView]:
         """A view now and after every change, until all rows have ended."""
@@ -198,11 +206,14 @@ class Batch:
             except (NotAllowedError, NotFoundError) as error:
                 refused[job] = str(error)
 
-        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="decide") as pool:
+        pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="decide")
+        try:
             for number, _ in enumerate(pool.map(decide, jobs), start=1):
                 on_progress(number / len(jobs))
+        finally:
+            pool.shutdown(cancel_futures=True)  # after Ctrl-C nobody waits for the rest
         farm.bell.ring(farm.books.dispatch())
-        return Moved(len(jobs) - len(refused), refused)
+        return Moved(tuple(job for job in jobs if job not in refused), refused)
 
 
 def row_range(written: str) -> tuple[int, int]:

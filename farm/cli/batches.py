@@ -11,7 +11,7 @@ import typer
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from farm.cli.batchcard import BatchCard, batch_table, headline, report_table
+from farm.cli.batchcard import BatchCard, batch_table, headline, report_table, row_table
 from farm.cli.fetch import writable
 from farm.cli.options import A_JOB, PRIORITY_WORDS, Dir, Json, complete_batch, examples
 from farm.cli.screen import console, note, say, say_json
@@ -163,7 +163,14 @@ def reject(
     folder: Dir = None,
 ) -> None:
     """Cancel rows that are held: they are not rendered when the others are released."""
-    _move(batch_id, lambda batch, _: batch.reject(rows), "rejected", as_json=as_json, folder=folder)
+
+    def move(batch: Batch, _: Callable[[float], None]) -> Moved:
+        moved = batch.reject(rows)
+        if not as_json:  # by name, too: rows keep the lines in which they were submitted first
+            console().print(row_table(batch.rows_of(moved.jobs)))
+        return moved
+
+    _move(batch_id, move, "rejected", as_json=as_json, folder=folder)
 
 
 def pilot(

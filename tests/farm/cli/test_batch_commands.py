@@ -103,7 +103,9 @@ def test_every_way_to_steer_a_batch_says_how_it_then_stands(cli: Cli, farm: Farm
     assert cli("batch", "limit", BATCH, "4", "--json").json["limit"] == 4
     assert cli("batch", "limit", BATCH, "none", "--json").json["limit"] is None
     assert "3 rows at priority 2." in cli("batch", "priority", BATCH, "2").out
-    assert "1 row rejected." in cli("batch", "reject", BATCH, "2").out
+    rejected = cli("batch", "reject", BATCH, "2").out
+    assert "Algebra 02" in rejected
+    assert "1 row rejected." in rejected
     assert cli("batch", "release", BATCH, "--json").json["held"] == 0
     fail(farm, 3)
     assert "1 row taken up again." in cli("batch", "retry", BATCH).out
