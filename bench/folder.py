@@ -43,51 +43,50 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 WANTED_LOOK_SECONDS = 30
 BUCKET = "sonic-farm"
-KILLED_AFTER_SECONDS = (8.0, 25.0)
-"""How long a watcher lives: long enough to look twice, which it must before it takes anything."""
+KILLED_AFTER_SECONDS = (4.0, 20.0)
+"""How long a watcher watches: mostly long enough to look twice, which it must before it takes anything."""
 GIVEN_UP_AFTER_SECONDS = 3600
 
 
 class Herd:
     """Watcher processes, of which one dies now and then."""
 
-    def __init__(self, settings: Settings, log: Path, count: int = 2) -> None:
+    def __init__(self, settings: Settings, folder: Path, count: int = 2) -> None:
         given = {f"FARM_{name.upper()}": _plain(getattr(settings, name)) for name in settings.model_fields_set}
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("FARM_")}
         self._environ = {**inherited, **given, "PYTHONPATH": str(ROOT)}
-        self._log = log.open("ab")
+        self._logs = [folder / f"watcher-{number}.log" for number in range(count)]
         self.killed = 0
-        self._watchers = [self._start() for _ in range(count)]
-        self._dies = [self._end_of_life() for _ in self._watchers]
+        self._watchers = [self._start(log) for log in self._logs]
+        self._dies: list[float | None] = [None] * count
 
-    def tend(self, *, kill: bool) -> None:
+    def tend(self) -> None:
         """Kill those whose time has come, and start them again."""
-        for number, watcher in enumerate(self._watchers):
-            if kill and time.monotonic() > self._dies[number]:
+        for number, (watcher, log) in enumerate(zip(self._watchers, self._logs, strict=True)):
+            dies = self._dies[number]
+            if dies is None and "watching" in log.read_text():
+                self._dies[number] = time.monotonic() + random.uniform(*KILLED_AFTER_SECONDS)  # noqa: S311
+            elif dies is not None and time.monotonic() > dies:
                 watcher.send_signal(signal.SIGKILL)
                 watcher.wait()
                 self.killed += 1
-                self._watchers[number] = self._start()
-                self._dies[number] = self._end_of_life()
+                self._watchers[number], self._dies[number] = self._start(log), None
 
     def stop(self) -> None:
         for watcher in self._watchers:
             watcher.terminate()
             watcher.wait(60)
-        self._log.close()
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self, log: Path) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "farm.folder.watch"]
-        return subprocess.Popen(command, cwd=ROOT, env=self._environ, stderr=self._log)
-
-    def _end_of_life(self) -> float:
-        return time.monotonic() + random.uniform(*KILLED_AFTER_SECONDS)  # noqa: S311
+        with log.open("wb") as file:
+            return subprocess.Popen(command, cwd=ROOT, env=self._environ, stderr=file)
 
 
-def dropped(farm: Farm, inbox: Inbox, pairs: int, log: Path) -> dict[str, Any]:
+def dropped(farm: Farm, inbox: Inbox, pairs: int, folder: Path) -> dict[str, Any]:
     """Drop pairs while watchers die; what became of them."""
     storage, photo = farm.storage.beside(inbox.bucket), small_photo()
-    herd = Herd(farm.settings, log)
+    herd = Herd(farm.settings, folder)
     began = time.perf_counter()
 
     def drop(number: int) -> None:
@@ -99,13 +98,13 @@ def dropped(farm: Farm, inbox: Inbox, pairs: int, log: Path) -> dict[str, Any]:
         with ThreadPoolExecutor(4) as pool:
             dropping = [pool.submit(drop, number) for number in range(pairs)]
             while not all(one.done() for one in dropping):
-                herd.tend(kill=True)
+                herd.tend()
                 time.sleep(0.1)
             for one in dropping:
                 one.result()
         uploaded = time.perf_counter() - began
         while running(farm, inbox) < pairs and time.perf_counter() - began < GIVEN_UP_AFTER_SECONDS:
-            herd.tend(kill=True)
+            herd.tend()
             time.sleep(0.1)
         taken = time.perf_counter() - began
     finally:
@@ -207,7 +206,7 @@ def main() -> None:
         with redis_server(folder / "redis") as redis, s3_server(folder / "s3") as s3, Farm(farm_of(redis, s3)) as farm:
             if args.pairs:
                 inbox = Inbox.at(farm.settings.inboxes[0], farm.settings)
-                found["dropped"] = dropped(farm, inbox, args.pairs, folder / "watchers.log")
+                found["dropped"] = dropped(farm, inbox, args.pairs, folder)
             found |= {name: looked_at(farm, name, folders) for name, folders in sizes.items()}
     met = judged(found, args.pairs)
     if args.json:
