@@ -121,7 +121,11 @@ class Batch:
         if row.state == "cancelled":
             self._go_on()
         wanted = {JobState.FAILED, JobState.CANCELLED} if cancelled else {JobState.FAILED}
-        return self._each(self._jobs_in(lambda state: state in wanted), "retry", on_progress)
+        moved = self._each(self._jobs_in(lambda state: state in wanted), "retry", on_progress)
+        if moved.jobs and row.pilot:  # a rejected row that is wanted after all must not come back held
+            farm = self._farm
+            decided.release(farm.books, farm.storage, self.id, moved.jobs, who=farm.settings.owner)
+        return moved
 
     def set_priority(self, priority: int, *, on_progress: OnShare = lambda _: None) -> Moved:
         """0 is served first, 9 last; acts on the next chunk of every row that has not ended."""

@@ -13,6 +13,7 @@ from farm.batch import kept
 from farm.batch.kept import Asked
 from farm.batch.report import write_csv
 from farm.errors import InputRefusedError, NotAllowedError, NotFoundError
+from farm.jobs.batches import note_batch
 from farm.jobs.model import JobState
 from farm.jobs.store import AttemptFailure
 from farm.storage import keys
@@ -196,6 +197,15 @@ def test_what_was_decided_about_a_batch_outlives_the_books(hand: Hand) -> None:
     batch.resume()
     hand.empty_and_recover()
     assert batch.view().state == "open"
+
+
+def test_a_rejected_row_that_is_retried_is_not_held_again_by_a_recovery(hand: Hand) -> None:
+    batch, jobs = batch_of(hand, 2, held=True)
+    note_batch(hand.books, BATCH, pilot="20260101-000000-pilot0")
+    batch.reject(["2"])
+    assert batch.retry(cancelled=True).jobs == (jobs[0].id,)
+    hand.empty_and_recover()
+    assert [row.held for row in batch.rows(2, 3)] == [False, True]
 
 
 def test_held_rows_are_held_after_a_recovery_too(hand: Hand) -> None:
