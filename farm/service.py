@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from farm.batch.submit import Submitted
     from farm.dryrun import DryRun
     from farm.jobs.batches import BatchRow
+    from farm.jobs.glance import Glance
     from farm.jobs.health import StoragePause
     from farm.jobs.hooks import Delivery
     from farm.messages import Bell
@@ -307,6 +308,12 @@ class Farm:
     def storage_pause(self) -> StoragePause | None:
         """Why nothing is begun just now, None while storage works."""
         return health.storage_pause(self.books)
+
+    def glance(self) -> Glance:
+        """Slots, what waits and runs, rates and the last failures: cheap, whatever the number of jobs."""
+        from farm.jobs.glance import glance
+
+        return glance(self.books)
 
     def cpu_workers(self) -> list[str]:
         """Names of the cpu workers that showed themselves lately."""

@@ -22,6 +22,7 @@ from farm.cli import (
     slot,
     stack,
     submit,
+    top,
     verify,
     webhook,
     weights,
@@ -77,7 +78,7 @@ def root(
     pass
 
 
-for command in (demo, stack, submit, verify, doctor, recover, clean):
+for command in (demo, stack, submit, top, verify, doctor, recover, clean):
     command.register(app)
 for noun in (job, batch, folder, slot, weights, webhook, settings):
     app.add_typer(noun.app)

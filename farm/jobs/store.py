@@ -22,6 +22,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
 from farm.errors import BooksError, BooksUnreachableError, NotAllowedError, NotFoundError
+from farm.jobs.lately import LATELY_SECONDS
 from farm.jobs.model import JOB_MOVES, PLAN, UNIT_MOVES
 from farm.jobs.policy import HALF_LIFE_SECONDS
 from farm.jobs.redo import redraw_from
@@ -122,9 +123,9 @@ class Swept:
 def _source(name: str) -> str:
     folder = files("farm.jobs") / "lua"
     tables = _lua_table("JOB_MOVES", JOB_MOVES) + _lua_table("UNIT_MOVES", UNIT_MOVES)
-    parts = [(folder / f"{part}.lua").read_text() for part in ("prelude", "blame", "webhooks", name)]
-    half_life = f"local HALF_LIFE_MS = {_ms(HALF_LIFE_SECONDS)}"
-    return "\n".join([tables, half_life, *parts])
+    parts = [(folder / f"{part}.lua").read_text() for part in ("prelude", "blame", "lately", "webhooks", name)]
+    half_lives = f"local HALF_LIFE_MS, LATELY_MS = {_ms(HALF_LIFE_SECONDS)}, {_ms(LATELY_SECONDS)}"
+    return "\n".join([tables, half_lives, *parts])
 
 
 def _lua_table(name: str, moves: Mapping[Any, frozenset[Any]]) -> str:
@@ -344,6 +345,11 @@ class Books:
             messages += [Message(RENDER_CHUNK, row["slot"], row["job"], row["chunk"], row["title"]) for row in found]
             if len(found) < AT_ONCE:
                 return messages
+
+    def has_next(self, slot: str) -> bool:
+        """Whether a chunk waits at this slot."""
+        with self.reaching():
+            return bool(self.client.hexists(f"farm:slot:{slot}", "next"))
 
     def hold(self, lock: str, holder: str, for_ms: int) -> bool:
         """Take or keep a short lock; False when another holds it."""

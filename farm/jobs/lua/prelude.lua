@@ -243,6 +243,7 @@ local function forget_slot(slot)
 end
 
 local blame, praise  -- what an attempt says of its slot and of storage: blame.lua
+local note_work, note_failure  -- for those who watch: lately.lua
 
 -- The end of an attempt, in the job's record of attempts.
 local function close_attempt(job, unit, outcome, reason, taken_from)
@@ -255,6 +256,7 @@ local function close_attempt(job, unit, outcome, reason, taken_from)
   if outcome == 'done' then praise(unit, slot) end
   if not is_chunk(unit) then return end
   charge(get(job_key(job), 'owner'), started)
+  note_work(job, slot, started, outcome)
   if outcome ~= 'done' then return end
   local pace = tonumber(redis.call('GET', PACE) or now - started)
   redis.call('SET', PACE, string.format('%.0f', pace + (now - started - pace) / PACE_OF))
@@ -290,7 +292,8 @@ local function end_attempt(job, unit, failure)
   event(job, 'attempt ' .. (failure.outcome or 'failed'), slot or '',
     'attempt ' .. number .. ' at ' .. in_words(unit) .. ': ' .. failure.message)
   -- one that was stopped on purpose has its outcome for a code, or none
-  if failure.code and failure.code ~= failure.outcome then tally('failure', failure.code) end
+  local of_itself = failure.code and failure.code ~= failure.outcome
+  if of_itself then tally('failure', failure.code) end
   local burnt = tonumber(get(key, 'burnt') or 0)
   if failure.burn then
     burnt = redis.call('HINCRBY', key, 'burnt', 1)
@@ -299,7 +302,9 @@ local function end_attempt(job, unit, failure)
   redis.call('HSET', key, 'percent', 0)
   blame(job, unit, slot, failure)
   local over = failure.permanent or burnt >= tonumber(get(job_key(job), 'max_attempts'))
-  if over and not ended(get(job_key(job), 'state')) then
+  over = over and not ended(get(job_key(job), 'state'))
+  if of_itself then note_failure(job, unit, slot, failure.message, over) end
+  if over then
     move_unit(job, unit, 'failed')
     local message = failure.message
     if not failure.permanent then message = in_words(unit) .. ' failed ' .. burnt .. ' times, at last: ' .. message end
