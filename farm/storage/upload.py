@@ -40,10 +40,17 @@ def upload(
     extra: dict[str, Any] = {"Metadata": {SHA256_META: sha256}}
     if content_type:
         extra["ContentType"] = content_type
+    size = path.stat().st_size
+    if size <= PART_BYTES:  # boto3's manager starts a dozen threads for any file
+        with path.open("rb") as file:
+            client.put_object(Bucket=address.bucket, Key=address.key, Body=file, **extra)
+        if on_progress:
+            on_progress(1.0)
+        return
     config = TransferConfig(
         multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=PARTS_AT_ONCE
     )
-    watchers = [_Watcher(path.stat().st_size, on_progress)] if on_progress else []
+    watchers = [_Watcher(size, on_progress)] if on_progress else []
     with create_transfer_manager(client, config) as manager:
         manager.upload(str(path), address.bucket, address.key, extra_args=extra, subscribers=watchers).result()
 
