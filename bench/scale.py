@@ -1,6 +1,6 @@
 """How much of their time slots render, on a farm of real Celery workers whose renderer only waits two seconds a chunk.
 
-    python bench/scale.py [--slots 2,4,8] [--seconds 60] [--json]
+    python -m bench.scale [--slots 2,4,8] [--seconds 60] [--json]
 
 Redis, an S3 server, the sweeper, a cpu worker and so many slots run on this machine. The renderer itself writes down
 when it was inside: frames that are encoded, uploads, claims and messages are not. Measured is a stretch in which every
@@ -219,6 +219,7 @@ def found_in(renders: Mapping[str, list[Render]], stretch: Stretch) -> dict[str,
         "seconds": round(stretch.seconds, 1),
         "chunks": len(within),
         "inside": round(inside_share(renders, stretch.start, stretch.stop), 4),
+        "render_ms": round(1000 * statistics.median(render.inside for render, _ in within), 1),
         "gap_ms": gap,
         "gap_cpu_ms": own,
         "gap_waited_for_core_ms": waited,

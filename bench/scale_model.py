@@ -1,0 +1,242 @@
+"""How much of their time slots render on farms of any size: a model, fed and checked by what bench/scale.py measured.
+
+    python -m bench.scale --json > scale.json
+    python -m bench.scale_model scale.json [--picture PATH] [--json]
+
+Every slot goes round: it renders, then needs processor time of its own, of its parent, of storage and of Redis, and
+waits for answers. On one machine all of that queues for the same cores. Where each slot has a machine of its own, only
+Redis is shared, which runs one script at a time. What a chunk costs is taken from the smallest farm that was measured;
+the larger ones say how far the model is to be trusted. Exit code 1 where it is off by more than a point.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import json
+import sys
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image, ImageDraw
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+SLICE = 0.004
+"""Seconds that a process keeps a core while others wait for one."""
+ROUNDS = 6
+"""Requests that a slot makes between two renders, about; each is some work here and some there."""
+CORES = 2
+SLOTS = (1, 2, 4, 8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
+WANTED, MOST_OFF = 0.97, 0.01
+Step = tuple[str, float]
+"""What a slot does next: "wait", "core" (processor time), "books" (Redis' time) or "beside"; and its seconds."""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds for each chunk. render: inside the renderer. All else is processor time, but for `waits`.
+
+    drawing: the slot's own beside the renderer, while that renders; child: the same between two renders. parent:
+    Celery's. beside: of who works for the chunk while no slot waits for it. waits: for answers, with no core in use.
+    """
+
+    render: float
+    drawing: float
+    child: float
+    parent: float
+    storage: float
+    books: float
+    beside: float = 0.0
+    waits: float = 0.0
+
+
+class Line:
+    """What is served by so many at a time, first come first served, each for a slice."""
+
+    def __init__(self, servers: int) -> None:
+        self.free = servers
+        self.waiting: deque[tuple[Any, float]] = deque()
+
+
+class Floor:
+    """So many slots at work on one machine with `cores`, or on a machine each where that is None."""
+
+    def __init__(self, costs: Costs, slots: int, cores: int | None) -> None:
+        self._costs, self._slots, self._one_machine = costs, slots, cores is not None
+        self._cores, self._books = Line(cores or 0), Line(1)
+        self._due: list[tuple[float, int, Any, Any]] = []
+        self._count = 0
+        self._now = self.inside = 0.0
+        self.chunks = 0
+
+    def run(self, seconds: float, *, after: float) -> float:
+        """Share of slot time inside the renderer, of so many seconds, the first ones left out."""
+        for number in range(self._slots):
+            first = self._costs.render * (number + 1) / self._slots  # slots do not begin together
+            self._at(first, self._go_on, self._slot())
+        while self._due and self._due[0][0] < after + seconds:
+            self._now, _, act, what = heapq.heappop(self._due)
+            if self._now < after:
+                self.inside, self.chunks = 0.0, 0
+            act(what)
+        return min(1.0, self.inside / (self._slots * seconds))
+
+    def _slot(self) -> Iterator[Step]:
+        costs = self._costs
+        while True:
+            for _ in range(ROUNDS):
+                yield "wait", costs.render / ROUNDS
+                self.inside += costs.render / ROUNDS
+                yield "core", costs.drawing / ROUNDS
+            for _ in range(ROUNDS):
+                yield "core", costs.child / ROUNDS
+                yield "wait" if not self._one_machine else "core", costs.storage / ROUNDS
+                yield "books", costs.books / ROUNDS
+            yield "core", costs.parent
+            yield "beside", costs.beside
+            yield "wait", costs.waits
+            self.chunks += 1
+
+    def _go_on(self, slot: Iterator[Step]) -> None:
+        what, seconds = next(slot)
+        if what == "beside":
+            if self._one_machine:
+                self._join(self._cores, iter(()), seconds)
+            self._go_on(slot)
+        elif what == "wait" or (what == "core" and not self._one_machine):
+            self._at(self._now + seconds, self._go_on, slot)
+        else:
+            self._join(self._books if what == "books" and not self._one_machine else self._cores, slot, seconds)
+
+    def _join(self, line: Line, slot: Any, seconds: float) -> None:
+        line.waiting.append((slot, seconds))
+        self._serve(line)
+
+    def _serve(self, line: Line) -> None:
+        while line.free and line.waiting:
+            slot, seconds = line.waiting.popleft()
+            line.free -= 1
+            served = min(seconds, SLICE)
+            self._at(self._now + served, self._served, (line, slot, seconds - served))
+
+    def _served(self, what: tuple[Line, Any, float]) -> None:
+        line, slot, left = what
+        line.free += 1
+        if left > 1e-9:
+            line.waiting.append((slot, left))
+        self._serve(line)
+        if left <= 1e-9:
+            self._ended(slot)
+
+    def _ended(self, slot: Any) -> None:
+        if hasattr(slot, "send"):  # what works beside has no slot that goes on
+            self._go_on(slot)
+
+    def _at(self, when: float, act: Any, what: Any) -> None:
+        self._count += 1
+        heapq.heappush(self._due, (when, self._count, act, what))
+
+
+def share(costs: Costs, slots: int, *, cores: int | None) -> float:
+    """Share of slot time inside the renderer."""
+    return Floor(costs, slots, cores).run(20 * costs.render, after=5 * costs.render)
+
+
+def costs_of(row: Mapping[str, Any]) -> Costs:
+    """What bench/scale.py found of a farm, as the model wants it; `waits` is what the rest of the gap is."""
+    spent = {kind: ms / 1000 for kind, ms in row["cpu_ms"].items()}
+    child = row["gap_cpu_ms"] / 1000
+    known = Costs(
+        render=row["render_ms"] / 1000,
+        drawing=max(0.0, spent["slot's child"] - child),
+        child=child,
+        parent=spent["slot's parent"],
+        storage=spent["s3"],
+        books=spent["redis"],
+        beside=spent["cpu worker"] + spent["sweeper"] + spent["launcher"],
+    )
+    low, high = 0.0, 1.0
+    for _ in range(20):
+        waits = (low + high) / 2
+        costs = Costs(**{**vars(known), "waits": waits})
+        low, high = (waits, high) if share(costs, row["slots"], cores=CORES) > row["inside"] else (low, waits)
+    return Costs(**{**vars(known), "waits": low})
+
+
+def bounds(costs: Costs) -> dict[str, float]:
+    """Slots at which something has no time left, though nobody waited for anything else."""
+    cycle = costs.render / WANTED
+    everything = costs.drawing + costs.child + costs.parent + costs.storage + costs.books + costs.beside
+    return {f"{CORES} cores for all": CORES * cycle / everything, "Redis alone": cycle / costs.books}
+
+
+def picture(
+    path: Path, curves: Mapping[str, Sequence[tuple[int, float]]], measured: Sequence[tuple[int, float]]
+) -> None:
+    """The curves over slots (each step twice as many), and a dot for each farm that was measured."""
+    image = Image.new("RGB", (900, 520), "white")
+    draw = ImageDraw.Draw(image)
+
+    def at(slots: int, inside: float) -> tuple[float, float]:
+        doublings = len(f"{slots:b}") - 1 + slots / (1 << (len(f"{slots:b}") - 1)) - 1
+        return 70 + 78 * doublings, 460 - 420 * inside
+
+    for doubling in range(11):
+        x, _ = at(1 << doubling, 0)
+        draw.line((x, 40, x, 460), "#e4e4e4")
+        draw.text((x - 8, 468), str(1 << doubling), "black")
+    for tenth in range(0, 11, 2):
+        _, y = at(1, tenth / 10)
+        draw.line((70, y, 850, y), "#e4e4e4")
+        draw.text((30, y - 6), f"{10 * tenth} %", "black")
+    draw.line((*at(1, WANTED), *at(1024, WANTED)), "#b0b0b0")
+    draw.text((70, 490), "slots; share of their time inside the renderer, 2 s a chunk; grey line: 97 %", "black")
+    for number, ((name, points), colour) in enumerate(zip(curves.items(), ("#c0392b", "#2471a3"), strict=True)):
+        draw.line([at(*point) for point in points], colour, 3)
+        draw.text((90, 400 + 20 * number), name, colour)
+    for slots, inside in measured:
+        x, y = at(slots, inside)
+        draw.ellipse((x - 5, y - 5, x + 5, y + 5), "black")
+    draw.text((90, 440), "dots: measured", "black")
+    image.save(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("found", type=Path, help="what bench/scale.py --json printed")
+    parser.add_argument("--picture", type=Path, metavar="PATH", help="PNG of the curves")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    rows = sorted(json.loads(args.found.read_text())["rows"], key=lambda row: row["slots"])
+    costs = costs_of(rows[0])
+    curves = {
+        f"all on one machine of {CORES} cores": [(slots, share(costs, slots, cores=CORES)) for slots in SLOTS],
+        "each slot on a machine of its own": [(slots, share(costs, slots, cores=None)) for slots in SLOTS],
+    }
+    held = {row["slots"]: (row["inside"], round(share(costs, row["slots"], cores=CORES), 4)) for row in rows}
+    if args.picture:
+        picture(args.picture, curves, [(row["slots"], row["inside"]) for row in rows])
+    found = {"costs": vars(costs), "held": held, "bounds": bounds(costs), "curves": curves}
+    print(json.dumps(found) if args.json else told(found))
+    sys.exit(1 if any(abs(measured - model) > MOST_OFF for measured, model in held.values()) else 0)
+
+
+def told(found: Mapping[str, Any]) -> str:
+    """The tables of docs/scale.md."""
+    lines = ["| slots | measured | model | |", "|---|---|---|---|"]
+    for slots, (measured, model) in found["held"].items():
+        verdict = "within a point" if abs(measured - model) <= MOST_OFF else "NOT within a point"
+        lines.append(f"| {slots} | {measured:.1%} | {model:.1%} | {verdict} |")
+    one, own = found["curves"].values()
+    lines += ["", f"| slots | {' | '.join(found['curves'])} |", "|---|---|---|"]
+    lines += [f"| {slots} | {shared:.1%} | {alone:.1%} |" for (slots, shared), (_, alone) in zip(one, own, strict=True)]
+    lines += ["", *(f"{name}: at most {slots:.0f} slots" for name, slots in found["bounds"].items())]
+    return "\n".join([*lines, "", json.dumps({name: round(1000 * value, 1) for name, value in found["costs"].items()})])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""The model of bench/scale_model.py against what can be said without it, and what bench/scale.py reads from logs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bench.scale import Render, inside_share
+from bench.scale_model import Costs, costs_of, share
+
+CHUNK = Costs(render=2.0, drawing=0.02, child=0.02, parent=0.01, storage=0.01, books=0.005, waits=0.015)
+"""80 ms beside the renderer, 65 of which want a core."""
+
+
+def render(begin: float, end: float, inside: float) -> Render:
+    return Render((begin, 0.0, 0.0), (end, 0.0, 0.0), inside)
+
+
+def test_a_slot_alone_loses_what_lies_beside_its_renders() -> None:
+    assert share(CHUNK, 1, cores=2) == pytest.approx(2 / 2.08, abs=0.005)
+
+
+def test_slots_that_want_more_than_the_cores_render_as_much_as_the_cores_let_them() -> None:
+    rounds = 2 / 0.065  # chunks a second
+    assert share(CHUNK, 100, cores=2) == pytest.approx(rounds * 2 / 100, rel=0.05)
+
+
+def test_slots_with_machines_of_their_own_lose_nothing_by_being_many_until_redis_has_no_time_left() -> None:
+    assert share(CHUNK, 64, cores=None) == pytest.approx(share(CHUNK, 1, cores=None), abs=0.01)
+    slow = replace(CHUNK, books=0.05)
+    assert share(slow, 100, cores=None) == pytest.approx(2 / 0.05 / 100, rel=0.05)
+
+
+def test_work_beside_takes_cores_and_holds_up_no_slot_while_there_are_enough() -> None:
+    busy = replace(CHUNK, beside=0.05)
+    assert share(busy, 4, cores=2) == pytest.approx(share(CHUNK, 4, cores=2), abs=0.01)
+    assert share(busy, 64, cores=2) < 0.7 * share(CHUNK, 64, cores=2)
+
+
+def test_the_model_meets_the_farm_that_it_learns_from() -> None:
+    spent = {
+        "cpu worker": 3,
+        "launcher": 1,
+        "redis": 5,
+        "s3": 10,
+        "slot's child": 40,
+        "slot's parent": 10,
+        "sweeper": 2,
+    }
+    row = {"slots": 8, "inside": 0.93, "render_ms": 2000, "gap_cpu_ms": 20, "cpu_ms": spent}
+    assert share(costs_of(row), 8, cores=2) == pytest.approx(0.93, abs=0.005)
+
+
+def test_a_render_that_ends_after_the_stretch_counts_as_far_as_it_lies_within() -> None:
+    renders = {"gpu0": [render(0, 2, 2.0), render(2.5, 4.5, 1.0)], "gpu1": [render(1, 4, 3.0)]}
+    assert inside_share(renders, 1.0, 3.5) == pytest.approx((1.0 + 0.5 + 2.5) / 5.0)
