@@ -7,6 +7,7 @@ import time
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -32,13 +33,16 @@ class Patience:
 def connect(settings: Settings, patience: Patience) -> Any:
     """A boto3 S3 client, safe to share between threads; nothing is sent yet. Raises SettingsError."""
     import boto3  # takes a fifth of a second: only who moves objects pays
+    import botocore.session
 
     if bool(settings.s3_access_key) != bool(settings.s3_secret_key):
         raise SettingsError("s3_access_key and s3_secret_key belong together, only one of them is set")
     if settings.s3_ca and not settings.s3_ca.is_file():
         raise SettingsError(f"s3_ca is {settings.s3_ca}, wanted a file of certificate authorities")
+    core = botocore.session.get_session()
+    core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_moment)
     try:
-        client = boto3.session.Session().client(
+        client = boto3.session.Session(botocore_session=core).client(
             "s3",
             endpoint_url=settings.s3_endpoint,
             region_name=settings.s3_region,
@@ -52,6 +56,16 @@ def connect(settings: Settings, patience: Patience) -> Any:
     for operation in ("PutObject", "UploadPart"):
         client.meta.events.register(f"before-call.s3.{operation}", _add_md5)
     return client
+
+
+def _moment(value: Any) -> datetime:
+    """A time that a server told. botocore tries every format there is: three quarters of what a listing costs."""
+    from botocore.utils import parse_timestamp
+
+    if isinstance(value, str) and value[10:11] == "T":
+        return datetime.fromisoformat(value)
+    found: datetime = parse_timestamp(value)
+    return found
 
 
 def tell_times(client: Any, on_call: OnCall) -> None:
