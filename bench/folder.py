@@ -1,6 +1,6 @@
 """The drop folder under fire: pairs dropped while watchers are killed, and a look at very many keys.
 
-    python bench/folder.py [--pairs N] [--keys N] [--folders N] [--seed N] [--json]
+    python bench/folder.py [--pairs N] [--keys N] [--folders N] [--flat N] [--seed N] [--json]
 
 First, pairs (tiny recordings, one photo) are uploaded while two watcher processes run, each killed with signal 9 every
 few seconds at random and started again. Wanted: a job for each pair, none twice, none lost, and nothing left in the
@@ -193,21 +193,23 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5000)
     parser.add_argument("--keys", type=int, default=100_000)
     parser.add_argument("--folders", type=int, default=200)
+    parser.add_argument("--flat", type=int, default=100_000, help="keys in one folder")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     random.seed(args.seed)
     found: dict[str, Any] = {}
-    sizes = {"many": args.folders, "flat": 0} if args.keys else {}
+    wanted = {"many": (args.keys, args.folders), "flat": (args.flat, 0)}
+    sizes = {name: size for name, size in wanted.items() if size[0]}
     with TemporaryDirectory(prefix="sonic-farm-bench-") as text:
         folder = Path(text)
-        for name, folders in sizes.items():
-            laid_out(folder / "s3" / "buckets", name, total=args.keys, folders=folders)
+        for name, (total, folders) in sizes.items():
+            laid_out(folder / "s3" / "buckets", name, total=total, folders=folders)
         with redis_server(folder / "redis") as redis, s3_server(folder / "s3") as s3, Farm(farm_of(redis, s3)) as farm:
             if args.pairs:
                 inbox = Inbox.at(farm.settings.inboxes[0], farm.settings)
                 found["dropped"] = dropped(farm, inbox, args.pairs, folder)
-            found |= {name: looked_at(farm, name, folders) for name, folders in sizes.items()}
+            found |= {name: looked_at(farm, name, folders) for name, (_, folders) in sizes.items()}
     met = judged(found, args.pairs)
     if args.json:
         print(json.dumps({**found, "met": met}))
