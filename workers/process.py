@@ -21,12 +21,14 @@ from farm.messages import Bell, Message
 from farm.reuse import maker_of
 from farm.storage import keys
 from farm.storage.s3 import Storage
+from workers.planfile import PlanFile
 from workers.slots import LAUNCHER_VARIABLE, SLOT_VARIABLE, Slot, cpu_worker_name, machine, own_slot
 from workers.speech import StoredSpeech
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from engine.plan import Plan
     from farm.settings import Settings
     from workers.studio import Studio
 
@@ -61,13 +63,18 @@ class Worker:
         except BooksUnreachableError as error:
             log.warning("not dispatched, left to the sweeper: %s", error)
 
+    def dispatch_beside(self) -> None:
+        """The same while this thread works."""
+        threading.Thread(target=self.dispatch, name="dispatch", daemon=True).start()
+
 
 @dataclass
 class SlotWorker(Worker):
     """A render slot: a Worker with its device and the renderers it has loaded.
 
-    facts: what the books know of it. studio: set up for the job it stays on, dropped when another comes; speech: read
-    for the job it was on last. probes_kept: keys of the probes that it knows to be in storage.
+    facts: what the books know of it. studio: set up for the job it stays on, dropped when another comes. speech, asked:
+    of the job it was on last, what was read of its speech, what it was asked for and its plan. probes_kept: keys of the
+    probes that it knows to be in storage.
     """
 
     slot: Slot = field(kw_only=True)
@@ -75,7 +82,22 @@ class SlotWorker(Worker):
     renderers: dict[str, Renderer] = field(default_factory=dict)
     studio: Studio | None = None
     speech: StoredSpeech | None = None
+    asked: tuple[JobRequest, Plan] | None = None
     probes_kept: set[str] = field(default_factory=set)
+
+    def has_next(self) -> bool:
+        """Whether a chunk waits for this slot; False where the books cannot say."""
+        try:
+            return self.books.has_next(self.name)
+        except BooksUnreachableError:
+            return False
+
+    def asked_of(self, job: str) -> tuple[JobRequest, Plan]:
+        """What a job was asked for, and its plan; neither ever changes, so they are kept while the slot stays on it."""
+        if self.asked is None or self.asked[0].id != job:
+            plan = PlanFile.from_dict(self.storage.get_json(keys.plan_json(job))).plan
+            self.asked = self.request(job), plan
+        return self.asked
 
     def speech_of(self, job: str) -> StoredSpeech:
         """The job's speech: with what was read of it, while the slot stays on the job."""

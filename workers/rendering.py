@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,6 @@ from farm.storage import keys
 from farm.storage.s3 import sha256_of
 from workers.attempt import Attempt, attempt_at, claim, patiently
 from workers.pace import pacing_chunk
-from workers.planfile import PlanFile
 from workers.probe import keep_expected
 from workers.reuse import Taking, recipe_for
 from workers.studio import Studio
@@ -41,8 +41,8 @@ def render(worker: SlotWorker, job: str, index: int) -> None:
     stitch_due = []
     rendered_with: str | None = None
     with attempt_at(lease, worker.books, worker.storage, lease_seconds=worker.settings.lease_seconds) as attempt:
-        request = worker.request(job)
-        plan = PlanFile.from_dict(worker.storage.get_json(keys.plan_json(job))).plan
+        worker.dispatch_beside()  # so that what this slot renders next is there when this chunk ends
+        request, plan = worker.asked_of(job)
         chunk = replace(plan.chunks[index], redraw=lease.redraw)
         log.info("chunk %d of %s: frames %d to %d", index + 1, request.name, chunk.out[0], chunk.out[1] - 1)
         recipe = recipe_for(worker, request, plan, chunk)
@@ -61,7 +61,8 @@ def render(worker: SlotWorker, job: str, index: int) -> None:
         if recorded is Recorded.LAST:
             stitch_due = [cpu_message(job, STITCH, request.name, priority=request.priority)]
         rendered_with = request.spec.renderer if source is None else None
-    worker.dispatch(*stitch_due)
+    if stitch_due or not worker.has_next():
+        worker.dispatch(*stitch_due)
     if rendered_with is not None:
         keep_expected(worker, rendered_with)
 
@@ -111,9 +112,16 @@ def _publish(
         ("head.mkv", files.head, "video/x-matroska"),
         ("tail.mkv", files.tail, "video/x-matroska"),
     )
-    for name, path, content_type in parts:
-        if path is not None:
-            worker.storage.put_file(keys.segment(job, chunk.index, number, name), path, content_type=content_type)
+    with ThreadPoolExecutor(len(parts)) as at_once:
+        uploads = [
+            at_once.submit(
+                worker.storage.put_file, keys.segment(job, chunk.index, number, name), path, content_type=content_type
+            )
+            for name, path, content_type in parts
+            if path is not None
+        ]
+    for upload in uploads:
+        upload.result()
     segment = {
         "version": 2,
         "job": job,

@@ -41,3 +41,18 @@ def test_without_gpus_there_are_as_many_cpu_slots_as_asked_for() -> None:
     slots = slots_of(Settings(slots=3))
     assert len({slot.name for slot in slots}) == 3
     assert {(slot.device, slot.visible_devices) for slot in slots} == {("cpu", "")}
+
+
+def test_a_slot_has_its_next_chunk_before_the_one_in_hand_is_rendered(
+    run_farm: Callable[..., Farm], tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    seldom = {"sweep_seconds": 60, "lease_seconds": 60}  # nobody but the slot itself gives out chunks
+    renderers = ("gated=tests.renderers:Gated",)
+    farm = run_farm(slots=1, renderers=renderers, environment={"FARM_TEST_GATE": str(gate)}, **seldom)
+    job = farm.submit(PORTRAIT, tone(tmp_path / "s.wav", 8), renderer="gated", chunk_seconds=2)
+    wait_until(lambda: farm.books.has_next(farm.slots()[0].name) and farm.slots()[0].state == "busy", what="next waits")
+    states = [chunk.state for chunk in job.view().chunks]
+    assert states == ["rendering", "sent", "waiting", "waiting"]
+    gate.touch()
+    assert job.wait(60).state == "done"
