@@ -220,6 +220,19 @@ def show_line(full: bool) -> Line:
     return Line(f"farm batch show, {found['rows']:,} rows", f"{found['show_s']} s", "under 1 s", found["show_s"] < 1)
 
 
+def scale_lines(full: bool) -> list[Line]:
+    rows = run("scale.py", "--slots", "2,8,16,32" if full else "2")["rows"]
+    return [
+        Line(
+            f"slot time inside a renderer that waits 2 s a chunk, {row['slots']} slots",
+            f"{row['inside']:.1%} (others used {row['cores_used_by_others']} cores)",
+            "97 % or more",
+            row["inside"] >= 0.97,
+        )
+        for row in rows
+    ]
+
+
 def scrape_line() -> Line:
     found = run("scrape.py")
     wanted = found["wanted"]
@@ -245,6 +258,7 @@ def main() -> None:
         *batch_lines(),
         show_line(args.full),
         *books_lines(args.full),
+        *scale_lines(args.full),
         scrape_line(),
         *folder_lines(args.full),
     ]
