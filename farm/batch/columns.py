@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from dataclasses import fields
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -98,6 +99,9 @@ def _text(column: str, raw: object) -> str:
         raise ValueError(f"{column} is {raw!r}, wanted text")  # noqa: TRY004  # one kind of error for all cells
     if len(raw) > LONGEST_CELL:
         raise ValueError(f"{column} has {len(raw)} characters, wanted {LONGEST_CELL} at most")
+    if strange := next((letter for letter in raw if unicodedata.category(letter) in ("Cc", "Cs")), None):
+        # no file can be named so, and half a pair of UTF-16 cannot even be written down
+        raise ValueError(f"{column} is {raw[:60]!r}, wanted text without control characters: it has {strange!r}")
     return raw
 
 

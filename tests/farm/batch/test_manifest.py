@@ -110,6 +110,21 @@ def test_every_wrong_cell_of_a_row_is_told_at_once_and_other_rows_are_read(read:
     assert lesson(right).parameters == {"mark": True}
 
 
+@pytest.mark.parametrize(
+    ("column", "escaped"),
+    [("name", r"\ud800"), ("speech", r"\ud800.wav"), ("speech", r"a\u0000b.wav"), ("token", r"a\nb")],
+)
+def test_a_cell_that_nothing_can_be_called_by_is_refused_and_the_refusal_can_be_written_down(
+    read: Callable[..., list[Row]], column: str, escaped: str
+) -> None:
+    cells = {"portrait": "p.png", "speech": "s.wav", column: "HERE"}
+    (row,) = read("m.jsonl", json.dumps(cells).replace("HERE", escaped) + "\n")
+    (problem,) = row.problems
+    assert problem.startswith(f"{column} is '")
+    assert "wanted text without control characters" in problem
+    json.dumps([row.number, row.name, problem], ensure_ascii=False).encode()
+
+
 def test_kinds_come_from_the_columns_not_from_what_yaml_takes_a_word_for(read: Callable[..., list[Row]]) -> None:
     content = "- {speech: a.wav, portrait: p.png, name: 2026-11-23, consent: no, check: off, seed: 010, smoothing: 1}"
     found = lesson(read("m.yml", content)[0])
