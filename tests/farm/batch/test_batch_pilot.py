@@ -62,6 +62,8 @@ def test_a_clip_is_the_lesson_with_a_few_seconds_of_its_speech(tmp_path: Path) -
         duration=3,
         subtitles="lesson.srt",
         token="mine",
+        webhook="https://school.example/told",
+        edit_of="20260101-000000-aaaaaa",
         parameters={"seed": 7},
     )
     (sample,) = pilot_samples([Candidate(2, "anna", lesson)], Pilot(2), folder=tmp_path, local=local)
@@ -71,6 +73,7 @@ def test_a_clip_is_the_lesson_with_a_few_seconds_of_its_speech(tmp_path: Path) -
     assert clip.name is not None
     assert (len(clip.name), clip.name[-8:]) == (LONGEST_NAME, " (pilot)")
     assert clip.token not in {None, "mine"}
+    assert (clip.webhook, clip.edit_of) == (None, None), "who waits for the lesson hears of the lesson alone"
 
 
 def test_the_loudest_seconds_are_shown_where_they_are_wanted(tmp_path: Path) -> None:
