@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from farm.errors import NotFoundError, StorageError
-from farm.jobs.batches import enter_batch
+from farm.jobs.batches import batch_named, enter_batch
 from farm.jobs.hooks import batch_is_entered
 from farm.storage import keys
 
@@ -112,16 +112,26 @@ def keep_refused(storage: Storage, batch: str, rows: Sequence[Mapping[str, Any]]
 
 
 def restore_batches(books: Books, storage: Storage) -> list[str]:
-    """Enter every batch of the storage that the books do not know; their ids. Its jobs come back by themselves."""
-    batches = [batch for item in storage.list(keys.BATCHES) if (batch := keys.batch_of(item.key)) is not None]
+    """Enter every batch of the storage that the books do not know; their ids. Its jobs come back by themselves.
+
+    Of two that took one name at once only one has rows: the other's submit was interrupted before it gave way.
+    """
+    there = [item.key for item in storage.list(keys.BATCHES)]
+    batches = [batch for key in there if (batch := keys.batch_of(key)) is not None]
     with books.reaching():
         lost = [batch for batch in batches if not books.client.exists(f"farm:batch:{batch}")]
-    for batch in lost:
+    begun = {key.split("/rows/")[0] + "/" for key in there if "/rows/" in key}
+    entered = []
+    for batch in sorted(lost, key=lambda batch: keys.batch_folder(batch) not in begun):
         asked = asked_of(storage, batch)
-        asked.enter(books)
+        known = batch_named(books, asked.owner, asked.name) or asked.enter(books)
+        if known != batch:
+            give_way(storage, asked, to=known)
+            continue
         batch_is_entered(books, batch, over=False, webhook=asked.webhook)
         batch_is_entered(books, batch, over=True, new=False)
-    return lost
+        entered.append(batch)
+    return entered
 
 
 def _name(owner: str, name: str) -> str:

@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from farm import Farm
+from farm.batch import kept
 from farm.batch.intake import Order
 from farm.batch.pilot import Pilot
 from farm.errors import NotAllowedError
@@ -147,6 +149,20 @@ def test_books_that_were_emptied_get_the_batch_back_by_a_recovery(hand: Hand, co
     assert seeds_of(hand, done.id) == list(range(5))
     again = hand.farm.submit_batch(manifest(course, range(6)))
     assert (again.id, again.created, again.state) == (done.id, 1, "paused")
+
+
+def test_a_submit_that_died_before_it_gave_way_to_another_of_its_name_stops_no_recovery(
+    hand: Hand, course: Path
+) -> None:
+    done = hand.farm.submit_batch(manifest(course, range(2)), Order(limit=4))
+    late = replace(kept.asked_of(hand.storage, done.id), id="20260101-000000-aaaaaa", limit=1)
+    kept.keep(hand.storage, late)
+    before = batch_row(hand.books, done.id)
+    assert sum(hand.empty_and_recover().back.values()) == 2
+    assert [batch_row(hand.books, batch.id) for batch in hand.farm.batches()] == [before]
+    assert seeds_of(hand, done.id) == [0, 1]
+    hand.books.client.flushall()
+    assert hand.farm.submit_batch(manifest(course, range(2))).id == done.id, "the name is the other's in storage too"
 
 
 def test_a_submit_into_emptied_books_finds_what_storage_has(hand: Hand, course: Path) -> None:
