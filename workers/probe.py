@@ -110,10 +110,12 @@ def _expected(worker: SlotWorker, renderer: Renderer) -> tuple[Look | None, str]
     key = _key(renderer)
     try:
         kept = worker.storage.get_json(key)
+        return Look.from_dict(kept["look"]), f"those of {kept['slot']} in {key}"
     except (NotFoundError, CorruptObjectError) as error:
         log.warning("no frames to hold the probe against: %s", error)
-        return None, ""
-    return Look.from_dict(kept["look"]), f"those of {kept['slot']} in {key}"
+    except (KeyError, TypeError, ValueError) as error:
+        log.warning("no frames to hold the probe against, %s is not what the farm writes there: %r", key, error)
+    return None, ""
 
 
 def _key(renderer: Renderer) -> str:

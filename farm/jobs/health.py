@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
 
 ANSWER_SECONDS = 30.0
 """How long a slot may leave the call for its probe unanswered before it is called again."""
+PROBE_SECONDS = 900.0
+"""How long a probe may take, and telling of it: a process that hangs in one shows that it lives all the while."""
 CHECK_SECONDS, LONGEST_CHECK_SECONDS = 2.0, 60.0
 """Pause between two tries of storage while it is paused: the first, and the longest it grows to."""
 
@@ -50,7 +53,7 @@ def slots_to_probe(books: Books) -> list[CalledSlot]:
 
 def begin_probe(books: Books, slot: str) -> Probe | None:
     """What the slot must show; None where nobody wants to see anything."""
-    found = books._run("probe", slot=slot)
+    found = books._run("probe", slot=slot, call=secrets.token_hex(8), most_ms=round(1000 * PROBE_SECONDS))
     if "refused" in found:
         return None
     return Probe(found["cause"] == "disk", tuple(sorted(set(found["renderers"]))))

@@ -207,6 +207,29 @@ def test_a_process_that_dies_in_its_probe_has_failed_it(desk: Desk) -> None:
     assert slot(desk, "a") == ("out", "its process died in the probe")
 
 
+def test_a_slot_of_whose_probe_nothing_is_heard_is_out_and_called_again(desk: Desk) -> None:
+    desk.slot("a")
+    sick(desk, "a")
+    health.begin_probe(desk.books, "a")
+    health.slots_to_probe(desk.books)
+    assert slot(desk, "a")[0] == "probing", "it has its time"
+    desk.books.client.hset("farm:slot:a:health", "probe_until", 0)
+    health.slots_to_probe(desk.books)
+    assert slot(desk, "a") == ("out", "nothing was heard of its probe in time")
+    assert not health.end_probe(desk.books, "a", "right"), "too late, it is called again"
+    desk.books.client.hset("farm:slot:a:health", "probe_at", 0)
+    assert [called.name for called in health.slots_to_probe(desk.books)] == ["a"]
+    assert health.begin_probe(desk.books, "a") is not None
+
+
+def test_a_probe_that_was_begun_but_whose_answer_was_lost_is_begun_when_the_call_is_sent_again(desk: Desk) -> None:
+    desk.slot("a")
+    sick(desk, "a")
+    calls = [desk.books._run("probe", slot="a", call="once", most_ms=1000) for _ in range(2)]
+    assert calls == [{"cause": "failures", "renderers": ["preview", "preview"]}] * 2
+    assert "refused" in desk.books._run("probe", slot="a", call="another", most_ms=1000)
+
+
 def test_chunks_of_two_owners_that_stitches_refused_make_a_slot_sick_however_many_it_rendered(desk: Desk) -> None:
     desk.slot("a")
     for owner in ("ann", "bob"):
