@@ -45,7 +45,10 @@ else
     stand_in_line(arg.job, 0)
     redis.call('HSET', key, 'priority', arg.value)
   else
+    local was = get(key, 'paused')
     redis.call('HSET', key, 'paused', arg.what == 'pause' and '1' or '0')
+    if arg.what == 'pause' then plan_not_due(arg.job)
+    elseif was == '1' and state == 'planning' then plan_due(arg.job, now) end
   end
   take_back(arg.job)
   place_in_line(arg.job)

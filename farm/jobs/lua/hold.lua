@@ -7,7 +7,10 @@ for _, job in ipairs(arg.jobs) do
   if state and not ended(state) and (held or '0') ~= to then
     redis.call('HSET', key, 'held', to)
     count(job, 'held', arg.held and 1 or -1)
-    if arg.held then take_back(job) end
+    if arg.held then
+      take_back(job)
+      plan_not_due(job)
+    end
     if not arg.held and state == 'planning' then plan_due(job, now) end
     place_in_line(job)
     event(job, arg.held and 'held' or 'released', arg.who)

@@ -22,6 +22,7 @@ local function owner_key(owner) return 'farm:owner:' .. owner end
 local function batch_key(batch) return 'farm:batch:' .. batch end
 local function states_key(batch) return batch_key(batch) .. ':states' end
 local function plans_key(batch) return batch_key(batch) .. ':plans' end
+local function in_queue_key(batch) return batch_key(batch) .. ':planning' end  -- taken from its plans, not made yet
 local function pair(job, unit) return job .. '/' .. unit end
 local function split(text) return string.match(text, '^([^/]+)/(.+)$') end
 
@@ -86,12 +87,20 @@ end
 -- The plan is to be made: at once, or for a job of a batch when the sweeper takes it from the batch, so that thousands
 -- of plans of one batch do not lie before another's in the queue.
 local function plan_due(job, at)
-  local batch, row, held = get(job_key(job), 'batch', 'row', 'held')
+  local batch, row, held, paused = get(job_key(job), 'batch', 'row', 'held', 'paused')
   if not batch then redis.call('ZADD', OUTBOX, at, 'plan/' .. job)
-  elseif held ~= '1' then
+  elseif held ~= '1' and paused ~= '1' then
     redis.call('ZADD', plans_key(batch), row or 0, job)
     redis.call('SADD', PLANNING, batch)
   end
+end
+
+-- The plan is made, or not to be made now: it leaves its place to another of the batch.
+local function plan_not_due(job)
+  local batch = get(job_key(job), 'batch')
+  if not batch then return end
+  redis.call('ZREM', plans_key(batch), job)
+  redis.call('SREM', in_queue_key(batch), job)
 end
 
 -- A line: the waiting jobs that are alike in all that dispatch asks of them; within it by age. DEPTH counts its chunks.
@@ -223,6 +232,7 @@ local function move_job(job, to, who, detail)
   if ended(to) then tell_job(job, to) end
   if to == 'done' and review == '1' then tell_job(job, 'needs_review') end
   if not batch then return end
+  if from == 'planning' then plan_not_due(job) end
   local left = redis.call('HINCRBY', states_key(batch), from, -1)
   redis.call('HINCRBY', states_key(batch), to, 1)
   if from == 'failed' then forgive_at_most(batch, left) end

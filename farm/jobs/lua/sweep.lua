@@ -57,13 +57,13 @@ for _, slot in ipairs(redis.call('ZRANGEBYSCORE', SLOTS, '-inf', now - arg.forge
 end
 -- Of each batch so many plans at most are in the queue or being made.
 for _, batch in ipairs(redis.call('SMEMBERS', PLANNING)) do
-  local plans, planning, held = plans_key(batch), get(states_key(batch), 'planning', 'held')
-  local in_queue = (planning or 0) - (held or 0) - redis.call('ZCARD', plans)
+  local plans, in_queue = plans_key(batch), redis.call('SCARD', in_queue_key(batch))
   if (get(batch_key(batch), 'state') or 'open') == 'open' and in_queue < arg.plans then
-    local jobs = redis.call('ZRANGE', plans, 0, arg.plans - math.max(in_queue, 0) - 1)
+    local jobs = redis.call('ZRANGE', plans, 0, arg.plans - in_queue - 1)
     for _, job in ipairs(jobs) do
       redis.call('ZREM', plans, job)
-      if get(job_key(job), 'state') == 'planning' then redis.call('ZADD', OUTBOX, now, 'plan/' .. job) end
+      redis.call('SADD', in_queue_key(batch), job)
+      redis.call('ZADD', OUTBOX, now, 'plan/' .. job)
     end
   end
   if redis.call('EXISTS', plans) == 0 then redis.call('SREM', PLANNING, batch) end

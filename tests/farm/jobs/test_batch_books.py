@@ -226,6 +226,27 @@ def test_jobs_that_are_held_take_no_place_in_the_queue(desk: Desk) -> None:
     assert _due(desk) == [job]
 
 
+def test_jobs_that_are_paused_one_by_one_or_held_give_their_place_in_the_queue_to_others(desk: Desk) -> None:
+    batch = desk.batch()
+    jobs = [desk.job(batch=batch) for _ in range(PLANS_OF_A_BATCH + 4)]
+    assert sorted(_due(desk)) == jobs[:PLANS_OF_A_BATCH]
+    paused, held = jobs[:2], jobs[2:4]
+    for job in paused:
+        desk.books.decide(job, "pause", who="ann")
+    hold_jobs(desk.books, held, held=True, who="ann")
+    assert _due(desk) == jobs[PLANS_OF_A_BATCH:]
+    for job in jobs[4:]:
+        desk.books.planned(desk.claim(job, PLAN), frames25=25, chunks=1)
+    assert _due(desk) == []
+    for job in paused:
+        desk.books.decide(job, "resume", who="ann")
+    hold_jobs(desk.books, held, held=False, who="ann")
+    desk.books.sweep()
+    for job in paused + held:
+        assert desk.books.planned(desk.claim(job, PLAN), frames25=25, chunks=1)
+    assert not desk.books.client.exists(f"farm:batch:{batch}:plans", f"farm:batch:{batch}:planning")
+
+
 def test_a_cancelled_batch_begins_nothing(desk: Desk) -> None:
     batch = desk.batch()
     job, planned = desk.job(batch=batch), desk.planned(batch=batch)

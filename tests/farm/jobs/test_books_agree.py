@@ -150,6 +150,13 @@ def _batches_agree(desk: Desk, rows: dict[str, dict[str, str]]) -> None:
         assert row.counts == {state: counted[state] for state in JobState}
         assert row.held == sum(fields.get("held") == "1" for fields in mine)
         assert row.needs_review == sum(fields.get("needs_review") == "1" for fields in mine)
+        plans = set(desk.books.client.zrange(f"farm:batch:{batch}:plans", 0, -1))
+        assert plans | desk.books.client.smembers(f"farm:batch:{batch}:planning") == {
+            job
+            for job, fields in rows.items()
+            if (fields.get("batch"), fields["state"]) == (batch, "planning")
+            and "1" not in {fields.get("paused"), fields.get("held")}
+        }
 
 
 def _lines_agree(desk: Desk, rows: dict[str, dict[str, str]]) -> None:
