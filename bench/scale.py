@@ -52,10 +52,10 @@ PARTS = (
 
 @dataclass(frozen=True)
 class Render:
-    """One call of Renderer.render. begin, end: clock, processor time, time waited for a core; inside: all seconds."""
+    """One call of Renderer.render. begin, end: as bench/waiting.py stamps them; inside: seconds."""
 
-    begin: tuple[float, float, float]
-    end: tuple[float, float, float]
+    begin: tuple[float, ...]
+    end: tuple[float, ...]
     inside: float
 
 
@@ -213,7 +213,7 @@ def found_in(renders: Mapping[str, list[Render]], stretch: Stretch) -> dict[str,
         if stretch.start <= before.end[0] and after.begin[0] < stretch.stop
     ]
     between = [tuple(b - a for a, b in zip(one.end, two.begin, strict=True)) for one, two in within]
-    gap, own, waited = (round(1000 * statistics.median(column), 1) for column in zip(*between, strict=True))
+    gap, own, waited, _ = (round(1000 * statistics.median(column), 1) for column in zip(*between, strict=True))
     return {
         "slots": len(renders),
         "seconds": round(stretch.seconds, 1),
@@ -224,6 +224,7 @@ def found_in(renders: Mapping[str, list[Render]], stretch: Stretch) -> dict[str,
         "gap_cpu_ms": own,
         "gap_waited_for_core_ms": waited,
         "encoding_ms": round(1000 * statistics.median(r.end[0] - r.begin[0] - r.inside for r, _ in within), 1),
+        "drawing_cpu_ms": round(1000 * statistics.median(r.end[3] - r.begin[3] for r, _ in within), 1),
         "cpu_ms": {kind: round(1000 * spent / len(within), 1) for kind, spent in sorted(stretch.cpu.items())},
         "cores_used": round(sum(stretch.cpu.values()) / stretch.seconds, 2),
         "cores_used_by_others": round(stretch.others / stretch.seconds, 2),

@@ -25,10 +25,12 @@ LOG_VARIABLE = "FARM_BENCH_LOG"
 SIDE = 64
 
 
-def stamp() -> tuple[float, float, float]:
-    """Seconds: the machine's clock, processor time of this process, and what its main thread waited for a core."""
+def stamp() -> tuple[float, float, float, float]:
+    """Seconds: the machine's clock, processor time of this process; of its main thread what it waited for a core, and
+    processor time.
+    """
     waited_ns = int(Path("/proc/self/schedstat").read_text().split()[1])
-    return time.monotonic(), time.process_time(), waited_ns / 1e9
+    return time.monotonic(), time.process_time(), waited_ns / 1e9, time.thread_time()
 
 
 class Waiting(Renderer):

@@ -14,7 +14,7 @@ CHUNK = Costs(render=2.0, drawing=0.02, child=0.02, parent=0.01, storage=0.01, b
 
 
 def render(begin: float, end: float, inside: float) -> Render:
-    return Render((begin, 0.0, 0.0), (end, 0.0, 0.0), inside)
+    return Render((begin, 0.0, 0.0, 0.0), (end, 0.0, 0.0, 0.0), inside)
 
 
 def test_a_slot_alone_loses_what_lies_beside_its_renders() -> None:
@@ -38,7 +38,7 @@ def test_work_beside_takes_cores_and_holds_up_no_slot_while_there_are_enough() -
     assert share(busy, 64, cores=2) < 0.7 * share(CHUNK, 64, cores=2)
 
 
-def test_the_model_meets_the_farm_that_it_learns_from() -> None:
+def test_what_is_left_of_a_gap_is_waiting_and_other_peoples_work_is_not() -> None:
     spent = {
         "cpu worker": 3,
         "launcher": 1,
@@ -48,8 +48,10 @@ def test_the_model_meets_the_farm_that_it_learns_from() -> None:
         "slot's parent": 10,
         "sweeper": 2,
     }
-    row = {"slots": 8, "inside": 0.93, "render_ms": 2000, "gap_cpu_ms": 20, "cpu_ms": spent}
-    assert share(costs_of(row), 8, cores=2) == pytest.approx(0.93, abs=0.005)
+    row = {"render_ms": 2000, "gap_ms": 160, "gap_cpu_ms": 20, "gap_waited_for_core_ms": 100, "drawing_cpu_ms": 15}
+    costs = costs_of(row | {"cpu_ms": spent})
+    assert (costs.drawing, costs.beside, costs.waits) == pytest.approx((0.015, 0.011, 0.015))
+    assert share(costs, 1, cores=2) == pytest.approx(2 / 2.075, abs=0.005)
 
 
 def test_a_render_that_ends_after_the_stretch_counts_as_far_as_it_lies_within() -> None:
