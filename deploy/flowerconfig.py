@@ -34,4 +34,4 @@ max_tasks = 100_000
 purge_offline_workers = 600  # seconds; spot machines come and go
 
 format_task = task_formatter(_settings)
-tasks_columns = "name,kwargs,state,received,started,runtime,worker,uuid"
+tasks_columns = "name,kwargs,state,received,runtime,worker,uuid"
