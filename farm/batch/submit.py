@@ -94,7 +94,7 @@ class Submitted:
 
 
 def submit_rows(farm: Farm, rows: Sequence[CheckedRow], terms: Terms, on_step: OnStep) -> Submitted:
-    """Make jobs of the rows that are right. Raises NotAllowedError for a batch that was cancelled."""
+    """Make jobs of the rows that are right. Raises NotAllowedError for a batch that was cancelled, also meanwhile."""
     asked = _begun(farm, terms)
     wanted, twins = _by_token(farm, asked.id, rows)
     before = kept.places_of(farm.storage, asked.id)
@@ -107,7 +107,11 @@ def submit_rows(farm: Farm, rows: Sequence[CheckedRow], terms: Terms, on_step: O
     _store(farm, pending.values(), on_step)
     entering = [(right, token, places[token]) for token, right in pending.items()]
     batch_is_entered(farm.books, asked.id, over=False, webhook=asked.webhook)
-    created = _enter(farm, entering, asked.id, terms.held, on_step)
+    try:
+        created = _enter(farm, entering, asked.id, terms.held, on_step)
+    except NotAllowedError as error:
+        batch_is_entered(farm.books, asked.id, over=True)
+        raise NotAllowedError(f"batch {asked.id} ({asked.name}) was cancelled while it was submitted") from error
     batch_is_entered(farm.books, asked.id, over=True, new=created > 0)
     return Submitted(
         id=asked.id,
@@ -252,7 +256,11 @@ def _enter(farm: Farm, rows: list[tuple[Right, str, Place]], batch: str, held: b
     def one(right: Right, token: str, place: Place) -> bool:
         request = replace(_request(farm, right, place.job, InBatch(batch, place.row, held)), token=token)
         farm.storage.put_json(keys.job_json(request.id), request.to_dict())
-        known, _ = farm.books.enter(request.id, request.token, request.book_fields())
+        try:
+            known, _ = farm.books.enter(request.id, request.token, request.book_fields())
+        except NotAllowedError:
+            farm.storage.delete(keys.job_json(request.id))
+            raise
         if known != request.id:  # the same manifest is being submitted twice at this moment
             farm.storage.delete(keys.job_json(request.id))
         return known == request.id

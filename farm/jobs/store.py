@@ -194,8 +194,13 @@ class Books:
     # -- the life of a job
 
     def enter(self, job: str, token: str, fields: Mapping[str, str | int | float]) -> tuple[str, bool]:
-        """A new job; or the one that the token already names. Answers (job, whether it is new)."""
+        """A new job; or the one that the token already names. Answers (job, whether it is new).
+
+        Raises NotAllowedError for a job of a batch that is cancelled.
+        """
         found = self._run("enter", job=job, token=token, fields=dict(fields), ring_ms=_ms(RING_SECONDS))
+        if "refused" in found:
+            raise NotAllowedError(f"job {job} cannot be submitted: {found['refused']}")
         return found["job"], found["created"]
 
     def restore(self, standing: Standing, *, who: str) -> bool:

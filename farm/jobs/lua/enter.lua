@@ -6,6 +6,9 @@ if known then
   local state = get(job_key(known), 'state')
   if state and state ~= 'failed' and state ~= 'cancelled' then return answer({job = known, created = false}) end
 end
+-- who cancelled the batch has listed its jobs, or is about to
+local batch = arg.fields.batch
+if batch and get(batch_key(batch), 'state') == 'cancelled' then return answer({refused = 'batch is cancelled'}) end
 local fields = {}
 for name, value in pairs(arg.fields) do
   fields[#fields + 1] = name
@@ -14,7 +17,6 @@ end
 redis.call('HSET', job_key(arg.job), 'state', 'planning', 'submitted', now, unpack(fields))
 redis.call('ZADD', 'farm:jobs', now, arg.job)
 redis.call('SET', token_key, arg.job)
-local batch = arg.fields.batch
 if batch then
   redis.call('ZADD', batch_key(batch) .. ':jobs', arg.fields.row, arg.job)
   count(arg.job, 'planning', 1)

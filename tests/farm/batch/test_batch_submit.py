@@ -19,7 +19,9 @@ from farm.batch.intake import Order
 from farm.batch.pilot import Pilot
 from farm.errors import NotAllowedError
 from farm.jobs.batches import batch_jobs, batch_row
+from farm.jobs.model import JobState
 from farm.jobs.request import JobRequest
+from farm.jobs.store import Books
 from farm.storage import keys
 from tests.conftest import PORTRAIT, ROOT, environment_of, wait_until
 from tests.workers.conftest import tone
@@ -109,6 +111,27 @@ def test_a_row_that_failed_is_not_submitted_a_second_time(hand: Hand, course: Pa
     hand.farm.batch(done.id).cancel()
     with pytest.raises(NotAllowedError, match="was cancelled, give the new one another --name"):
         hand.farm.submit_batch(manifest(course, range(3)))
+
+
+def test_a_batch_that_is_cancelled_while_it_is_submitted_gets_no_more_jobs(
+    hand: Hand, course: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enter, entered = Books.enter, []
+
+    def cancelled_before_the_fourth(books: Books, *job: Any) -> tuple[str, bool]:
+        entered.append(job)
+        if len(entered) == 4:
+            hand.farm.batch(hand.farm.batches()[0].id).cancel()
+        return enter(books, *job)
+
+    monkeypatch.setattr(Books, "enter", cancelled_before_the_fourth)
+    monkeypatch.setattr("farm.batch.submit.ENTER_AT_ONCE", 1)
+    with pytest.raises(NotAllowedError, match="was cancelled while it was submitted"):
+        hand.farm.submit_batch(manifest(course, range(9)))
+    (batch,) = hand.farm.batches()
+    assert seeds_of(hand, batch.id) == [0, 1, 2], "none is left in storage either, for a recovery to bring back"
+    assert batch_row(hand.books, batch.id).counts[JobState.CANCELLED] == 3
+    assert not hand.books.client.hexists(f"farm:batch:{batch.id}", "entering")
 
 
 def test_a_submit_that_is_killed_again_and_again_loses_and_doubles_nothing(hand: Hand, course: Path) -> None:
