@@ -72,26 +72,30 @@ class Floor:
         self._due: list[tuple[float, int, Any, Any]] = []
         self._count = 0
         self._now = self.inside = 0.0
-        self.chunks = 0
+        self._watched = 0.0, 0.0
 
     def run(self, seconds: float, *, after: float) -> float:
         """Share of slot time inside the renderer, of so many seconds, the first ones left out."""
         for number in range(self._slots):
             first = self._costs.render * (number + 1) / self._slots  # slots do not begin together
             self._at(first, self._go_on, self._slot())
-        while self._due and self._due[0][0] < after + seconds:
+        self._watched = after, after + seconds
+        while self._due[0][0] < after + seconds:
             self._now, _, act, what = heapq.heappop(self._due)
-            if self._now < after:
-                self.inside, self.chunks = 0.0, 0
             act(what)
-        return min(1.0, self.inside / (self._slots * seconds))
+        return self.inside / (self._slots * seconds)
+
+    def _renders(self, seconds: float) -> None:
+        """Count what is rendered from now on, as far as it is watched."""
+        start, stop = self._watched
+        self.inside += max(0.0, min(self._now + seconds, stop) - max(self._now, start))
 
     def _slot(self) -> Iterator[Step]:
         costs = self._costs
         while True:
             for _ in range(ROUNDS):
+                self._renders(costs.render / ROUNDS)
                 yield "wait", costs.render / ROUNDS
-                self.inside += costs.render / ROUNDS
                 yield "core", costs.drawing / ROUNDS
             for _ in range(ROUNDS):
                 yield "core", costs.child / ROUNDS
@@ -100,7 +104,6 @@ class Floor:
             yield "core", costs.parent
             yield "beside", costs.beside
             yield "wait", costs.waits
-            self.chunks += 1
 
     def _go_on(self, slot: Iterator[Step]) -> None:
         what, seconds = next(slot)
