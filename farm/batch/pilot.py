@@ -110,8 +110,8 @@ def pilot_samples(
             token=f"{lesson.token}{MARK}" if lesson.token is not None else None,
             duration=None,  # both speak of the whole speech
             subtitles=None,
-            edit_of=None,
-            webhook=None,  # who waits for the lesson is not told of a sample
+            edit_of="",
+            webhook="",  # who waits for the lesson is not told of a sample
         )
         found.append(Sample(chosen.row, chosen.who, stands_for, clip))
     return found

@@ -73,7 +73,7 @@ def test_a_clip_is_the_lesson_with_a_few_seconds_of_its_speech(tmp_path: Path) -
     assert clip.name is not None
     assert (len(clip.name), clip.name[-8:]) == (LONGEST_NAME, " (pilot)")
     assert clip.token not in {None, "mine"}
-    assert (clip.webhook, clip.edit_of) == (None, None), "who waits for the lesson hears of the lesson alone"
+    assert (clip.webhook, clip.edit_of) == ("", ""), "who waits for the lesson hears of the lesson alone"
 
 
 def test_the_loudest_seconds_are_shown_where_they_are_wanted(tmp_path: Path) -> None:
