@@ -54,3 +54,5 @@ def lift(storage: Storage, job: str, what: str) -> None:
     """Remove the decision that `what` undoes, if it undoes one."""
     if what in UNDOES:
         storage.delete(keys.decision(job, UNDOES[what]))
+    if what == "retry":
+        storage.delete(keys.forgotten(job))  # of a `farm clean` that died before the books forgot the job

@@ -147,14 +147,14 @@ def _number(attempt: str) -> int:
 
 
 def _kept_jobs(storage: Storage, prefix: str) -> Iterator[Kept]:
-    """Every job with a job.json, by id; keys are listed in order, so a job's stand together."""
+    """Every job with a job.json, unless it is being removed; keys are listed in order, so a job's stand together."""
     named = ((keys.job_object(item.key), item) for item in storage.list(prefix))
     objects = ((found, item) for found, item in named if found is not None)
     for job, group in groupby(objects, key=lambda pair: pair[0].job):
         kept = Kept(job)
         for found, item in group:
             kept.note(found, item)
-        if "job.json" in kept.files:
+        if "job.json" in kept.files and keys.FORGOTTEN not in kept.files:
             yield kept
 
 

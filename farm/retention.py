@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from farm.errors import CorruptObjectError, NotFoundError
 from farm.folder.inbox import Inbox
+from farm.folder.kept import claimed_jobs
 from farm.jobs.model import JobState
 from farm.jobs.removal import Standing, forget_job, job_count, segments_removed, standings, version_removed
 from farm.storage import keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from farm.jobs.store import Books
     from farm.settings import Settings
@@ -81,7 +82,7 @@ def clean(
 
 @dataclass
 class _Cleaning:
-    """One run of it. wanted: inputs that jobs name."""
+    """One run of it. wanted: inputs that jobs name. claimed: jobs that inboxes have still to deliver."""
 
     books: Books
     storage: Storage
@@ -92,8 +93,11 @@ class _Cleaning:
     now: float = field(default_factory=time.time)
     so_far: Cleaned = field(default_factory=Cleaned)
     wanted: set[str] = field(default_factory=set)
+    claimed: Collection[str] = ()
 
     def run(self) -> Cleaned:
+        if self.settings.keep_jobs_days is not None:
+            self.claimed = claimed_jobs(self.books)
         self.so_far = replace(self.so_far, of=job_count(self.books))
         for page in _pages(_by_job(self.storage), AT_ONCE):
             self._look_at(page)
@@ -111,10 +115,14 @@ class _Cleaning:
             if job in known and self._forgotten(job, known[job], items):
                 staying.discard(job)
             elif job in known:
+                self._unmark(job, items)
                 self._look_at_job(job, known[job], items)
+            elif any(item.key == keys.forgotten(job) for item in items):
+                staying.discard(job)
+                self._erase(job, items)
             elif job not in asked and _all_older(items, self.now - GRACE_SECONDS):
                 self._remove("leftovers", items)
-            lost = job in asked and job not in known
+            lost = job in staying and job not in known
             self.so_far = replace(self.so_far, jobs=self.so_far.jobs + 1, unknown=self.so_far.unknown + lost)
             self.on_step(self.so_far)
         for job, (wanted, problem) in zip(staying, self.pool.map(self._inputs_of, staying), strict=True):
@@ -127,14 +135,32 @@ class _Cleaning:
         days = self.settings.keep_jobs_days
         if days is None or not standing.state.ended or standing.ended > (old := self._before(days)):
             return False
-        offered = self._offered(items)
-        if not self.dry_run and not forget_job(self.books, job, before=old):
+        if job in self.claimed:
             return False
-        self._remove("index", offered)
-        # what was asked first: a recovery brings nothing back without it, and the rest goes as a leftover
-        self._remove("jobs", [item for item in items if item.key == keys.job_json(job)])
-        self._remove("jobs", [item for item in items if item.key != keys.job_json(job)])
+        if not self.dry_run:
+            # storage first: of books that have forgotten it nobody learns any more that it was to go
+            self.storage.put_json(keys.forgotten(job), {"version": 1, "who": self.settings.owner, "at": self.now})
+            if not forget_job(self.books, job, before=old):
+                self._unmark(job, self.storage.list(keys.forgotten(job)))
+                return False
+        self._erase(job, items)
         return True
+
+    def _unmark(self, job: str, items: Iterable[ObjectInfo]) -> None:
+        """A job goes on whose removal was given up; one that another run has just forgotten does not."""
+        mark = keys.forgotten(job)
+        if not self.dry_run and any(item.key == mark for item in items) and self.books.knows(job):
+            self.storage.delete(mark)
+
+    def _erase(self, job: str, items: list[ObjectInfo]) -> None:
+        """Remove all of a job; the mark last, so that another run goes on where this one is interrupted."""
+        first, last = keys.job_json(job), keys.forgotten(job)
+        self._remove("index", self._offered(items))
+        # what was asked before the rest: nobody takes up a job without it
+        self._remove("jobs", [item for item in items if item.key == first])
+        self._remove("jobs", [item for item in items if item.key not in {first, last}])
+        if not self.dry_run:
+            self.storage.delete(last)
 
     def _inputs_of(self, job: str) -> tuple[set[str], str]:
         """The inputs that a job names, and why that cannot be told."""

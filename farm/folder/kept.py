@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from farm.errors import StorageError
 from farm.folder.claims import Claim
 from farm.jobs import inboxes
+from farm.jobs.batches import batch_jobs
 from farm.storage import keys
 
 if TYPE_CHECKING:
     from farm.folder.inbox import Inbox
+    from farm.jobs.store import Books
     from farm.service import Farm
     from farm.storage.s3 import Storage
 
@@ -36,6 +38,16 @@ def entry_of(claim: Claim, *, again: bool = False) -> inboxes.Entry:
         open=not claim.ended,
         again=again,
     )
+
+
+def claimed_jobs(books: Books) -> set[str]:
+    """Jobs that open claims of any inbox wait for, with all of their batches."""
+    found = set()
+    for inbox in inboxes.known_inboxes(books):
+        for claim in map(Claim.from_json, inboxes.open_records(books, inbox)):
+            found.add(claim.job)
+            found.update(batch_jobs(books, claim.batch) if claim.batch else ())
+    return found
 
 
 def make_known(farm: Farm, inbox: Inbox) -> int:

@@ -7,7 +7,7 @@
     jobs/<id>/job.json plan.json                    what was asked, how it was cut
     jobs/<id>/speech.pcm speech.m4a                 16 kHz mono s16, read by range; the AAC that the result carries
     jobs/<id>/cancel.json pause.json priority.json  what people decided, while it holds
-    jobs/<id>/cleaned.json                          its segments were removed
+    jobs/<id>/cleaned.json forgotten.json           its segments were removed; all of it is being removed
     jobs/<id>/redo/<chunk>/<number>-<suffix>.json   a chunk is to be rendered again
     jobs/<id>/current/<number>-<suffix>.json        an older version was made the current one
     jobs/<id>/segments/<chunk>/<attempt>/           body.mp4, head.mkv, tail.mkv; segment.json last: it is the commit
@@ -36,7 +36,7 @@ JOBS = "jobs/"
 """Prefix of everything that belongs to jobs."""
 ASSETS = "assets/"
 """Prefix of the inputs."""
-CLEANED = "cleaned.json"
+CLEANED, FORGOTTEN = "cleaned.json", "forgotten.json"
 BATCHES = "batches/"
 """Prefix of everything that belongs to batches."""
 RENDERED = "rendered/"
@@ -166,6 +166,11 @@ def decision(job: str, name: Decision) -> str:
 def cleaned(job: str) -> str:
     """The mark that a job's segments were removed: nothing of it can be rendered again."""
     return f"{job_folder(job)}{CLEANED}"
+
+
+def forgotten(job: str) -> str:
+    """The mark that a job is being removed: nothing brings it back."""
+    return f"{job_folder(job)}{FORGOTTEN}"
 
 
 def redo_folder(job: str) -> str:

@@ -318,6 +318,38 @@ def test_a_job_is_forgotten_with_all_it_made_when_so_set(
     assert hand.empty_and_recover().jobs == 1
 
 
+def test_a_job_whose_removal_was_interrupted_never_comes_back_and_goes_the_next_time(
+    hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = hand.planned(1)
+    hand.render(job, 0)
+    job.cancel()
+    hand.storage.delete(keys.decision(job.id, "cancel"))  # as of one that failed: a recovery would take it up anew
+
+    def breaks(*_: str) -> None:
+        raise StorageUnreachableError("storage went away")
+
+    monkeypatch.setattr(hand.storage, "delete", breaks)
+    with pytest.raises(StorageUnreachableError):
+        clean(hand, keep_jobs_days=0)
+    monkeypatch.undo()
+    assert hand.farm.recover().jobs == 0
+    assert hand.farm.jobs() == []
+    assert clean(hand, dry_run=True).gone["jobs"].objects > 0
+    assert clean(hand).unknown == 0, "also where whole jobs are kept for ever by now"
+    assert lies_in(hand, keys.JOBS) == []
+
+
+def test_a_removal_that_was_given_up_leaves_a_job_that_goes_on_as_it_was(hand: Hand) -> None:
+    retried, known = hand.planned(1), hand.planned(1)
+    for job in (retried, known):
+        job.cancel()
+        hand.storage.put_json(keys.forgotten(job.id), {"version": 1})  # by a run that died before it told the books
+    retried.retry()
+    clean(hand)
+    assert hand.empty_and_recover().jobs == 2
+
+
 def test_a_forgotten_job_is_out_of_its_batch(hand: Hand) -> None:
     batch = "20260101-000000-batch1"
     enter_batch(hand.books, batch, name="Algebra", owner="ada", rows=2)

@@ -9,6 +9,7 @@ import pytest
 from farm.folder.find import find
 from farm.folder.look import list_inbox
 from farm.jobs.inboxes import last_look
+from farm.retention import clean
 from tests.conftest import wait_until
 
 if TYPE_CHECKING:
@@ -73,6 +74,28 @@ def test_a_refused_pair_lies_in_failed_with_every_reason_and_is_not_tried_again(
     drop.put("broken.wav", drop.speech)
     drop.take()
     assert [job.name for job in drop.jobs()] == ["broken"]
+
+
+def test_a_job_whose_video_was_not_delivered_yet_is_not_cleaned_away(drop: Drop) -> None:
+    keeping_none = drop.settings.model_copy(update={"keep_jobs_days": 0.0})
+
+    def cleaned() -> int:
+        clean(drop.farm.books, drop.farm.storage, keeping_none, dry_run=False, on_step=lambda _: None)
+        return len(drop.jobs())
+
+    drop.pair("one")
+    drop.put("m/.manifests", b"")
+    drop.put("m/_p.png", drop.portrait)
+    drop.put("m/two.wav", drop.speech)
+    drop.put("m/c.csv", b"portrait,speech\n_p.png,two.wav\n")
+    watcher = drop.watcher()
+    drop.take(watcher)
+    for job in drop.jobs():
+        drop.finish(job.id)
+    assert cleaned() == 2
+    drop.work(watcher)
+    assert [key for key in drop.lies() if key.startswith("results/")] == ["results/m/two.mp4", "results/one.mp4"]
+    assert cleaned() == 0
 
 
 def test_a_failed_job_says_why_beside_its_inputs(drop: Drop) -> None:
