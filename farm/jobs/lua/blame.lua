@@ -133,18 +133,27 @@ function praise(unit, slot)
   if is_chunk(unit) then redis.call('DEL', failed_key(slot)) end
 end
 
+-- The slot that rendered a finished chunk, if it is in the books: not one that only took its segment from another job.
+local function renderer_of(job, unit)
+  local slot, taken = get(unit_key(job, unit), 'slot', 'taken')
+  if slot and not taken and redis.call('EXISTS', slot_key(slot)) == 1 then return slot end
+end
+
 -- A stitch refused a chunk that was rendered here. That the slot could render it says nothing against that: only an
 -- accepted video does.
 local function doubt(job, unit, why)
-  local slot = get(unit_key(job, unit), 'slot')
-  if slot and redis.call('EXISTS', slot_key(slot)) == 1 then suspect(refused_key(slot), slot, job, why) end
+  local slot = renderer_of(job, unit)
+  if slot then suspect(refused_key(slot), slot, job, why) end
 end
 
 -- A video with a chunk rendered here was accepted: the slot may say what the probe looks like.
-local function prove(slot)
-  if not slot or redis.call('EXISTS', slot_key(slot)) == 0 then return end
+local function prove(job, unit)
+  local slot = renderer_of(job, unit)
+  if not slot then return end
   redis.call('DEL', refused_key(slot))
-  if redis.call('EXISTS', health_key(slot)) == 0 then redis.call('HSET', slot_key(slot), 'proven', 1) end
+  -- of what another process rendered here, this one may have other weights
+  local same = get(unit_key(job, unit), 'process') == get(slot_key(slot), 'process')
+  if same and redis.call('EXISTS', health_key(slot)) == 0 then redis.call('HSET', slot_key(slot), 'proven', 1) end
 end
 
 -- Why a slot must not begin a unit, nil where it may.

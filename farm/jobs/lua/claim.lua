@@ -42,6 +42,7 @@ redis.call('HSET', unit_key(arg.job, unit), 'suffix', arg.suffix, 'slot', arg.sl
 redis.call('ZADD', LEASES, now + arg.lease_ms, pair(arg.job, unit))
 if redis.call('EXISTS', slot_key(arg.slot)) == 1 then
   redis.call('HSET', slot_key(arg.slot), 'holds', pair(arg.job, unit))
+  redis.call('HSET', unit_key(arg.job, unit), 'process', get(slot_key(arg.slot), 'process') or '')
 end
 redis.call('HSETNX', key, 'started', now)
 if is_chunk(unit) then began(get(key, 'owner')) end

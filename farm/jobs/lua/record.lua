@@ -6,6 +6,8 @@ local taken = arg.taken ~= '' and arg.taken or nil
 close_attempt(arg.job, arg.unit, taken and 'taken' or 'done', nil, taken)
 move_unit(arg.job, arg.unit, 'done')
 redis.call('HSET', unit_key(arg.job, arg.unit), 'percent', 100, 'accepted', arg.attempt)
+if taken then redis.call('HSET', unit_key(arg.job, arg.unit), 'taken', taken)
+else redis.call('HDEL', unit_key(arg.job, arg.unit), 'taken') end
 event(arg.job, 'chunk done', arg.who,
   in_words(arg.unit) .. ', attempt ' .. arg.attempt .. (taken and ', taken from ' .. taken or ''))
 local done = redis.call('HINCRBY', job_key(arg.job), 'done', 1)

@@ -10,7 +10,7 @@ local segments = {}
 for i = 0, tonumber(get(job_key(arg.job), 'chunks')) - 1 do
   local accepted, redraw = get(unit_key(arg.job, tostring(i)), 'accepted', 'redraw')
   segments[i + 1] = {attempt = accepted, redraw = redraw}
-  prove(get(unit_key(arg.job, tostring(i)), 'slot'))
+  prove(arg.job, tostring(i))
 end
 redis.call('HSET', version_key(arg.job, arg.version), 'at', now, 'result', arg.result, 'digest', arg.digest,
   'review', arg.review, 'segments', cjson.encode(segments))

@@ -253,6 +253,45 @@ def test_an_accepted_video_lets_its_slots_say_once_what_the_probe_looks_like(des
     assert not health.take_proof(desk.books, "a")
 
 
+def test_a_slot_that_only_took_a_segment_is_neither_proven_by_it_nor_suspected_for_it(desk: Desk) -> None:
+    desk.slot("a")
+    for owner in ("ann", "bob"):
+        job = desk.planned(1, owner=owner)
+        desk.books.record(desk.claim(job, 0, slot="a"), taken="20260101-000000-other1")
+        black = Redo(chunk=0, number=1, redraw=Redraw(7, 0, 12), left=1, after=1, who="cpu", at=0.0, why="it is black")
+        assert desk.books.refuse(desk.claim(job, STITCH, slot="cpu"), [black], why="it is black")
+    assert slot(desk, "a") == ("idle", None)
+    job = desk.planned(1)
+    desk.books.record(desk.claim(job, 0, slot="a"), taken="20260101-000000-other1")
+    assert desk.books.stitched(desk.claim(job, STITCH, slot="cpu"), version=1, result="r", digest="d")
+    assert not health.take_proof(desk.books, "a")
+
+
+def test_a_chunk_that_was_taken_and_then_rendered_anew_counts_for_its_slot(desk: Desk) -> None:
+    desk.slot("a")
+    job = desk.planned(1)
+    desk.books.record(desk.claim(job, 0, slot="a"), taken="20260101-000000-other1")
+    black = Redo(chunk=0, number=1, redraw=Redraw(7, 0, 12), left=1, after=1, who="cpu", at=0.0, why="it is black")
+    assert desk.books.refuse(desk.claim(job, STITCH, slot="cpu"), [black], why="it is black")
+    desk.books.record(desk.claim(job, 0, slot="a"))
+    assert desk.books.stitched(desk.claim(job, STITCH, slot="cpu"), version=2, result="r", digest="d")
+    assert health.take_proof(desk.books, "a")
+
+
+def test_what_a_slots_old_process_rendered_proves_nothing_of_the_new_one(desk: Desk) -> None:
+    desk.slot("a")
+    job = desk.planned(1)
+    desk.books.record(desk.claim(job, 0, slot="a"))
+    assert desk.books.stitched(desk.claim(job, STITCH, slot="cpu"), version=1, result="r", digest="d")
+    desk.slot("a", pid=2)
+    assert not health.take_proof(desk.books, "a")
+    later = desk.planned(1)
+    desk.books.record(desk.claim(later, 0, slot="a"))
+    desk.slot("a", pid=3)
+    assert desk.books.stitched(desk.claim(later, STITCH, slot="cpu"), version=1, result="r", digest="d")
+    assert not health.take_proof(desk.books, "a"), "accepted when the process that rendered it was gone"
+
+
 def test_a_full_disk_takes_out_the_slots_of_its_machine_alone_and_burns_nothing(desk: Desk) -> None:
     desk.slot("a", host="left")
     desk.slot("b", host="left", pid=2)
