@@ -59,11 +59,11 @@ OneInbox = Annotated[
 @app.command(
     epilog=examples("farm folder watch s3://sonic-farm/inbox", "FARM_INBOXES=s3://sonic-farm/inbox farm folder watch")
 )
-def watch(inbox: Inboxes = None, folder: Dir = None) -> None:
+def watch(inbox: Inboxes = None, as_json: Json = False, folder: Dir = None) -> None:
     """Take what is dropped into INBOX, follow it to its end, until Ctrl-C. Any number may watch one inbox.
 
     A portrait and a speech of one name are a lesson, or a manifest and what it names. Inputs go to processing/, done/
-    or failed/ beside the inbox, videos to results/.
+    or failed/ beside the inbox, videos to results/. With --json each line of its log is an object.
     """
     import signal
     import threading
@@ -73,7 +73,7 @@ def watch(inbox: Inboxes = None, folder: Dir = None) -> None:
     from farm.logs import log_to_stderr
     from farm.settings import Settings
 
-    settings = Settings.load({"dir": folder})
+    settings = Settings.load({"dir": folder, "log_format": "json" if as_json else None})
     log_to_stderr(settings)
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -83,14 +83,17 @@ def watch(inbox: Inboxes = None, folder: Dir = None) -> None:
 
 
 @app.command(epilog=examples("farm folder look s3://sonic-farm/inbox"))
-def look(inbox: Inboxes = None, folder: Dir = None) -> None:
+def look(inbox: Inboxes = None, as_json: Json = False, folder: Dir = None) -> None:
     """Ask the watchers of INBOX to look now: for a hook that hears of uploads. It may be lost, they look anyway."""
     from farm import Farm
     from farm.jobs.inboxes import bump
 
     with Farm.from_settings(dir=folder) as farm:
-        for one in _inboxes(farm.settings, inbox):
+        asked = _inboxes(farm.settings, inbox)
+        for one in asked:
             bump(farm.books, one.id)
+    if as_json:
+        say_json({"asked": [one.url for one in asked]})
 
 
 @app.command(epilog=examples("farm folder status", "farm folder status s3://sonic-farm/inbox --json"))

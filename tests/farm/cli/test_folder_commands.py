@@ -78,10 +78,8 @@ def test_what_failed_goes_back_into_the_inbox_by_name_or_all_at_once(cli: Cli, i
     wrong = cli("folder", "redrive", inbox.url, "good.wav")
     assert (wrong.code, "good.wav" in wrong.err) == (2, True)
     assert cli("folder", "redrive", inbox.url, "bad.wav", "--json").json == {"again": ["bad.wav"], "refused": {}}
-    assert {row["state"] for row in cli("folder", "report", inbox.url, "--json").json if "bad" in row["path"]} == {
-        "released",
-        "waiting",
-    }
+    states = {row["state"] for row in cli("folder", "report", inbox.url, "--json").json if "bad" in row["path"]}
+    assert states in ({"released", "settling"}, {"released", "waiting"})  # by how long ago it was put back
 
 
 def test_an_inbox_that_cannot_be_one_is_refused_in_plain_words(cli: Cli) -> None:
