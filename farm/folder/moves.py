@@ -21,8 +21,9 @@ class Moves:
     inbox: Inbox
 
     def out_of_inbox(self, file: File, place: str) -> bool:
-        """Take a file out of the inbox; one that was replaced since it was claimed stays there. False: not moved.
+        """Take a file out of the inbox; one that was replaced since it was claimed stays there. False: not deleted.
 
+        The copy stays in any case: it is what was claimed, and may be all that another watcher's move left of it.
         S3 cannot delete on a condition: an upload between the last look and the delete would be lost.
         """
         source, target = self.inbox.prefix + file.path, place + file.path
@@ -34,7 +35,6 @@ class Moves:
         except ReplacedError:
             return False
         if not self._is_as_claimed(source, file):
-            self.storage.delete(target)
             return False
         self.storage.delete(source)
         return True

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from farm.folder.claims import Claim
+from farm.folder.claims import Claim, File
+from farm.folder.moves import Moves
 from farm.folder.report import file_rows, inbox_view, redrive
 from farm.folder.steps import ended_by
 from farm.jobs import inboxes
@@ -186,3 +187,20 @@ def test_a_hook_makes_watchers_look_sooner(drop: Drop, bumped: bool) -> None:
     if bumped:
         inboxes.bump(drop.farm.books, drop.inbox.id)
     assert watcher.look_is_due() is bumped
+
+
+def test_a_watcher_that_is_overtaken_in_a_move_deletes_nothing(drop: Drop, monkeypatch: pytest.MonkeyPatch) -> None:
+    drop.put("one.wav")
+    found = drop.storage.head(f"{drop.inbox.prefix}one.wav")
+    assert found is not None
+    file = File("one.wav", found.size, found.etag, "speech")
+    copy = drop.storage.copy_from
+
+    def copied_and_overtaken(*args: Any, **options: Any) -> None:
+        copy(*args, **options)
+        monkeypatch.setattr(drop.storage, "copy_from", copy)
+        assert Moves(drop.storage, drop.inbox).out_of_inbox(file, drop.inbox.processing)
+
+    monkeypatch.setattr(drop.storage, "copy_from", copied_and_overtaken)
+    Moves(drop.storage, drop.inbox).out_of_inbox(file, drop.inbox.processing)
+    assert drop.lies() == ["processing/one.wav"]
