@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from farm.errors import InputRefusedError, NotFoundError, ReplacedError
+from farm.errors import InputRefusedError, NotAllowedError, NotFoundError, ReplacedError
 from farm.folder.courses import Courses
 from farm.folder.kept import keep_claim
 from farm.folder.moves import Moves
@@ -52,7 +52,7 @@ class Steps:
             found = self.courses.enter(claim)
         except InputRefusedError as refusal:
             found = claim.failed("check", refusal.code, refusal.problems)
-        except NotFoundError as error:
+        except (NotAllowedError, NotFoundError) as error:  # a batch of its name was cancelled; the file is gone
             found = claim.failed("check", error.code, [str(error)])
         except ReplacedError as error:
             found = replace(claim, stage="released", reason=str(error))
