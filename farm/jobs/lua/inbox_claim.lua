@@ -1,6 +1,7 @@
 -- Claims of an inbox, each all or nothing and once for ever. A name that an open claim has waits for that one's end.
 -- Answers a word for each: new, known, open (known, and not ended), busy (a name is another's), released (may be
--- claimed again: the record goes along). Books that were emptied say busy to all until they know the inbox again.
+-- claimed again: the record goes along). Books that were emptied say busy to all until they know the inbox again;
+-- claims that come back then may share a name, as open manifests do.
 local inbox = 'farm:inbox:' .. arg.inbox
 local words = {}
 local knows = arg.restoring or redis.call('HEXISTS', 'farm:inboxes', arg.inbox) == 1
@@ -14,7 +15,7 @@ for i, claim in ipairs(arg.claims) do
     word = 'open'
   elseif known and not (claim.again and stage == 'released') then
     word = stage == 'released' and 'released' or 'known'
-  else
+  elseif not arg.restoring then
     for _, path in ipairs(claim.paths) do
       if redis.call('HEXISTS', inbox .. ':names', path) == 1 then word = 'busy' end
     end
@@ -25,7 +26,7 @@ for i, claim in ipairs(arg.claims) do
     redis.call('HINCRBY', inbox .. ':counts', claim.stage, 1)
     if claim.open then
       redis.call('ZADD', inbox .. ':open', now, claim.token)
-      for _, path in ipairs(claim.paths) do redis.call('HSET', inbox .. ':names', path, claim.token) end
+      for _, path in ipairs(claim.paths) do redis.call('HSETNX', inbox .. ':names', path, claim.token) end
     end
   end
   words[i] = {word, word == 'released' and known or nil}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from farm.folder.kept import entry_of
 from farm.folder.report import file_rows, redrive
+from farm.jobs import inboxes
 
 if TYPE_CHECKING:
     from conftest import Drop
@@ -127,3 +129,32 @@ def test_an_emptied_redis_makes_no_second_batch(drop: Drop) -> None:
         drop.finish(job)
     drop.work(watcher)
     assert {"done/maths/course.csv", "done/maths/1.wav", "results/maths/2.mp4"} <= set(drop.lies())
+
+
+def test_an_emptied_redis_learns_of_every_manifest_where_two_share_a_portrait(drop: Drop) -> None:
+    drop.put(".manifests")
+    drop.put("anna.png", drop.portrait)
+    for number in (1, 2):
+        drop.put(f"{number}.wav", drop.speech + bytes(2 * number))
+        drop.put(f"{number}.csv", f"portrait,speech\nanna.png,{number}.wav\n".encode())
+    watcher = drop.watcher()
+    watcher.look()
+    watcher.look()
+    for claim in [watcher._steps.step(claim) for claim in drop.claims()]:
+        inboxes.keep(drop.farm.books, drop.inbox.id, entry_of(claim))
+    drop.work(watcher)
+    drop.farm.books.client.flushall()
+    drop.take()
+    assert {claim.main.path: claim.stage for claim in drop.claims()} == {"1.csv": "running", "2.csv": "running"}
+
+
+def test_a_manifest_named_like_a_cancelled_batch_fails_with_the_reason(drop: Drop) -> None:
+    upload(drop, COURSE)
+    watcher = drop.watcher()
+    drop.take(watcher)
+    drop.farm.batch(drop.farm.batches()[0].id).cancel()
+    drop.work(watcher)
+    upload(drop, COURSE + "_people/anna.png,1.wav,Three\n")
+    drop.take(watcher)
+    assert [claim.stage for claim in drop.claims()] == ["failed", "failed"]
+    assert "was cancelled" in drop.read_json("failed/maths/course.csv.error.json")["reason"]
