@@ -129,7 +129,7 @@ def restore_batches(books: Books, storage: Storage) -> list[str]:
             give_way(storage, asked, to=known)
             continue
         batch_is_entered(books, batch, over=False, webhook=asked.webhook)
-        batch_is_entered(books, batch, over=True, new=False)
+        batch_is_entered(books, batch, over=True)
         entered.append(batch)
     return entered
 

@@ -112,7 +112,7 @@ def submit_rows(farm: Farm, rows: Sequence[CheckedRow], terms: Terms, on_step: O
     except NotAllowedError as error:
         batch_is_entered(farm.books, asked.id, over=True)
         raise NotAllowedError(f"batch {asked.id} ({asked.name}) was cancelled while it was submitted") from error
-    batch_is_entered(farm.books, asked.id, over=True, new=created > 0)
+    batch_is_entered(farm.books, asked.id, over=True)
     return Submitted(
         id=asked.id,
         name=asked.name,

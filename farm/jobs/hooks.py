@@ -122,14 +122,14 @@ def settle(
     )
 
 
-def batch_is_entered(books: Books, batch: str, *, over: bool, new: bool = True, webhook: str = "") -> None:
+def batch_is_entered(books: Books, batch: str, *, over: bool, webhook: str = "") -> None:
     """Say that jobs are being entered into a batch, before the first; and that they are all there, `over`.
 
-    Until then nobody is told that the batch is done. new: whether any came, else a batch that is done stays as it was
-    told. webhook: who is told of it and of its jobs. Raises NotFoundError.
+    Until then nobody is told that the batch is done; one whose jobs had all ended before stays as it was told.
+    webhook: who is told of it and of its jobs. Raises NotFoundError.
     """
     told = {"webhook": webhook} if webhook else {}
-    found = books._run("batch_entering", batch=batch, entering=not over, entered=new, **told)
+    found = books._run("batch_entering", batch=batch, entering=not over, **told)
     if "refused" in found:
         raise NotFoundError(f"batch {batch!r} is not in the books")
 

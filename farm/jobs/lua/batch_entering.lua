@@ -4,7 +4,9 @@ if redis.call('EXISTS', key) == 0 then return answer({refused = 'no such batch'}
 if arg.entering then
   redis.call('HSET', key, 'entering', 1)
   if arg.webhook then redis.call('HSET', key, 'webhook', arg.webhook) end
-elseif redis.call('HDEL', key, 'entering') == 1 and arg.entered then
-  tell_if_all_ended(arg.batch)
+else
+  redis.call('HDEL', key, 'entering')
+  -- where no job ended since, the last one that does will tell
+  if redis.call('HDEL', key, 'untold') == 1 then tell_if_all_ended(arg.batch) end
 end
 return answer({ok = true})

@@ -206,9 +206,13 @@ local function judge_batch(batch)
   tell_batch(batch, 'stopped')
 end
 
--- Nobody is told so while its jobs are still being entered.
+-- Nobody is told so while its jobs are still being entered, but that a job ended then is noted for when all are there:
+-- whoever was entering them may have died meanwhile.
 local function tell_if_all_ended(batch)
-  if get(batch_key(batch), 'entering') then return end
+  if get(batch_key(batch), 'entering') then
+    redis.call('HSET', batch_key(batch), 'untold', 1)
+    return
+  end
   for _, going_on in ipairs({'planning', 'queued', 'rendering', 'stitching'}) do
     if tonumber(get(states_key(batch), going_on) or 0) > 0 then return end
   end

@@ -176,8 +176,35 @@ def test_a_batch_whose_jobs_ended_while_it_was_entered_is_told_of_at_its_end(han
     assert told(hand, receiver) == ["batch.done"]
     hooks.batch_is_entered(hand.books, batch, over=True)
     hooks.batch_is_entered(hand.books, batch, over=False)
-    hooks.batch_is_entered(hand.books, batch, over=True, new=False)
+    hooks.batch_is_entered(hand.books, batch, over=True)
     assert told(hand, receiver) == [], "the same manifest again brought nothing new"
+
+
+def test_a_batch_whose_submit_died_is_told_of_when_the_next_finds_that_all_has_ended(
+    hand: Hand, receiver: Receiver
+) -> None:
+    batch = "20260101-000000-batch1"
+    enter_batch(hand.books, batch, name="Algebra", owner="ada", rows=1)
+    hooks.batch_is_entered(hand.books, batch, over=False, webhook=receiver.url())
+    failed(hand, batch=batch, row=1)
+    assert told(hand, receiver) == ["job.failed"], "the submit died here: nobody said that this was the last"
+    for _ in range(2):
+        hooks.batch_is_entered(hand.books, batch, over=False, webhook=receiver.url())
+        hooks.batch_is_entered(hand.books, batch, over=True)
+    assert told(hand, receiver) == ["batch.done"], "once"
+
+
+def test_a_batch_whose_last_job_ended_while_a_submit_brought_nothing_new_is_told_of(
+    hand: Hand, receiver: Receiver
+) -> None:
+    batch = "20260101-000000-batch1"
+    enter_batch(hand.books, batch, name="Algebra", owner="ada", rows=1)
+    hooks.batch_is_entered(hand.books, batch, over=False, webhook=receiver.url())
+    hooks.batch_is_entered(hand.books, batch, over=True)
+    hooks.batch_is_entered(hand.books, batch, over=False)
+    failed(hand, batch=batch, row=1)
+    hooks.batch_is_entered(hand.books, batch, over=True)
+    assert sorted(told(hand, receiver)) == ["batch.done", "job.failed"]
 
 
 def test_a_batch_that_is_stopped_is_told_of_with_the_reason(hand: Hand, receiver: Receiver) -> None:
