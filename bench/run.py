@@ -233,11 +233,11 @@ def scale_lines(full: bool) -> list[Line]:
     ]
 
 
-def scrape_line() -> Line:
-    found = run("scrape.py")
+def watching_line(script: str, what: str) -> Line:
+    found = run(script)
     wanted = found["wanted"]
     return Line(
-        f"a scrape of /metrics with {found['jobs']:,} jobs and {found['slots']} slots",
+        f"{what} with {found['jobs']:,} jobs and {found['slots']} slots",
         f"{found['core_ms']} ms of a core, {found['redis_ms']} ms of Redis",
         f"{wanted['core_ms']:g} and {wanted['redis_ms']:g} ms or less",
         all(found[name] <= most for name, most in wanted.items()),
@@ -259,7 +259,8 @@ def main() -> None:
         show_line(args.full),
         *books_lines(args.full),
         *scale_lines(args.full),
-        scrape_line(),
+        watching_line("scrape.py", "a scrape of /metrics"),
+        watching_line("glance.py", "a look of farm top"),
         *folder_lines(args.full),
     ]
     if args.json:

@@ -82,7 +82,7 @@ class Glance:
 
 
 def glance(books: Books) -> Glance:
-    """About twenty short questions to Redis, whatever the number of jobs; and those for the jobs that are shown."""
+    """Short questions about each slot, each line and what is shown; none about other jobs, however many there are."""
     counted, slots = tallies(books), slot_views(books)
     running = _running(books, slots)
     return Glance(
