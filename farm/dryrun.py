@@ -11,19 +11,19 @@ from engine.media.audio import decode_speech
 from engine.media.pcm import PcmSpeech
 from engine.plan import gen_frames_of
 from engine.renderer import BUILT_IN, known_geometry
-from farm.edit import Cutting, cutting_after
+from farm.edit import Cutting, cutting_after, cutting_as_before
 from farm.errors import BooksUnreachableError
 from farm.estimate import ChunkLength, Estimate, chunk_length, estimate, geometry_for, plan_speech
 from farm.jobs.load import Load, load_of
 from farm.jobs.speeds import Speed, Work, speeds_of
 from farm.jobs.views import slot_views
-from farm.reuse import Ground, kept_seconds, lesson_of, makers_of, planned_before, rendered_already
+from farm.reuse import Ground, kept_seconds, lesson_of, makers_of, rendered_already
 from farm.storage.s3 import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from engine.plan import Geometry, Plan
+    from engine.plan import Plan
     from engine.spec import OutputSpec, RenderSpec
     from farm.jobs.store import Books
     from farm.settings import Settings
@@ -103,13 +103,15 @@ def dry_run(
             speech, pcm=pcm, m4a=Path(folder) / "speech.m4a", on_progress=lambda share: on_progress(share / 2)
         )
         heard_by = PcmSpeech(pcm)
-        before = wanted.edit_of or _planned_before(wanted, ground, geometry, storage)
-        if before:
-            gen_frames = gen_frames_of(info.frames25)
-            cutting = cutting_after(storage, before, heard_by, gen_frames, chunk_seconds=wanted.chunk_seconds)
+        gen_frames, asked = gen_frames_of(info.frames25), wanted.chunk_seconds
+        if wanted.edit_of:
+            cutting = cutting_after(storage, wanted.edit_of, heard_by, gen_frames, chunk_seconds=asked)
         else:
-            cutting = Cutting(
-                chunk_length(wanted.chunk_seconds, info.seconds, load=look.load, settings=settings, geometry=geometry)
+            # nobody says how it is cut: as it was when it came before
+            lesson = lesson_of(ground, geometry) if ground and asked is None else None
+            before = cutting_as_before(storage, lesson, heard_by, gen_frames) if lesson else None
+            cutting = before or Cutting(
+                chunk_length(asked, info.seconds, load=look.load, settings=settings, geometry=geometry)
             )
         plan, heard = plan_speech(
             pcm,
@@ -175,10 +177,3 @@ def _ground(speech: Path, wanted: Wanted) -> Ground | None:
         speech=sha256_of(speech),
         hears=built_in.hears,
     )
-
-
-def _planned_before(wanted: Wanted, ground: Ground | None, geometry: Geometry, storage: Storage) -> str | None:
-    """The job that was the same lesson, where nobody says how this one is cut."""
-    if ground is None or wanted.chunk_seconds is not None:
-        return None
-    return planned_before(storage, lesson_of(ground, geometry))

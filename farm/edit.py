@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from engine.errors import PlanError
 from engine.plan import Plan
 from engine.spec import SAMPLES_PER_FRAME
-from farm.errors import NotFoundError
+from farm.errors import CorruptObjectError, NotFoundError
 from farm.estimate import ChunkLength
+from farm.reuse import planned_before
 from farm.storage import keys
 
 if TYPE_CHECKING:
@@ -45,11 +46,27 @@ def cutting_after(
     chunk_seconds: as asked for at submit. Raises PlanError where the job's plan or speech is gone.
     """
     try:
-        told = storage.get_json(keys.plan_json(job))
-        plan = Plan.from_dict(told)
-        same = {cut for cut in plan.cuts if _same_around(storage, job, speech, plan, cut)}
+        return _cutting(storage, job, speech, gen_frames, chunk_seconds)
     except NotFoundError as error:
         raise PlanError(f"edit_of is {job}, whose cuts cannot be kept: {error}") from error
+
+
+def cutting_as_before(storage: Storage, lesson: str, speech: SpeechReader, gen_frames: int) -> Cutting | None:
+    """The cuts that a lesson had when it came before; None where it did not, or they are gone: nobody asked for them.
+
+    lesson: its digest, see farm.reuse.
+    """
+    before = planned_before(storage, lesson)
+    try:
+        return _cutting(storage, before, speech, gen_frames, None) if before else None
+    except (NotFoundError, CorruptObjectError):  # the job was removed since it was found
+        return None
+
+
+def _cutting(storage: Storage, job: str, speech: SpeechReader, gen_frames: int, chunk_seconds: float | None) -> Cutting:
+    told = storage.get_json(keys.plan_json(job))
+    plan = Plan.from_dict(told)
+    same = {cut for cut in plan.cuts if _same_around(storage, job, speech, plan, cut)}
     edges = same | {0} | ({plan.gen_frames} & {gen_frames})
     keep = tuple(chunk.kept for chunk in plan.chunks if edges >= set(chunk.kept))
     seconds = told["chunk_seconds"] if chunk_seconds is None else chunk_seconds

@@ -10,14 +10,14 @@ from engine.media.audio import decode_speech
 from engine.media.pcm import PcmSpeech
 from engine.plan import gen_frames_of
 from engine.renderer import BUILT_IN, geometry_of, hears_of, targets_of
-from farm.edit import Cutting, cutting_after
+from farm.edit import Cutting, cutting_after, cutting_as_before
 from farm.errors import NotFoundError
 from farm.estimate import chunk_length, geometry_for, plan_speech
 from farm.jobs.load import load_of
 from farm.jobs.model import PLAN
 from farm.jobs.speeds import Work
 from farm.jobs.views import slot_views
-from farm.reuse import ground_of, in_words, lesson_of, makers_of, note_planned, planned_before, rendered_already
+from farm.reuse import ground_of, in_words, lesson_of, makers_of, note_planned, rendered_already
 from farm.storage import keys
 from workers.attempt import Attempt, attempt_at, claim, patiently
 from workers.pace import note_work
@@ -106,17 +106,16 @@ def _declared(worker: Worker) -> dict[str, str]:
 
 def _cutting(worker: Worker, request: JobRequest, speech: SpeechInfo, pcm: SpeechReader, geometry: Geometry) -> Cutting:
     """The cuts of the job that this one edits, or of the same lesson before, or what suits the farm now."""
+    gen_frames, asked = gen_frames_of(speech.frames25), request.chunk_seconds
+    if request.edit_of:
+        return cutting_after(worker.storage, request.edit_of, pcm, gen_frames, chunk_seconds=asked)
     lesson = _lesson(worker, request, geometry)
-    before = request.edit_of or (planned_before(worker.storage, lesson) if lesson else None)
-    if before:
-        gen_frames, asked = gen_frames_of(speech.frames25), request.chunk_seconds
-        return cutting_after(worker.storage, before, pcm, gen_frames, chunk_seconds=asked)
+    if lesson and (before := cutting_as_before(worker.storage, lesson, pcm, gen_frames)):
+        return before
     for trial in patiently():
         with trial:
             load = load_of(worker.books, request.spec.renderer, priority=request.priority)
-    return Cutting(
-        chunk_length(request.chunk_seconds, speech.seconds, load=load, settings=worker.settings, geometry=geometry)
-    )
+    return Cutting(chunk_length(asked, speech.seconds, load=load, settings=worker.settings, geometry=geometry))
 
 
 def _lesson(worker: Worker, request: JobRequest, geometry: Geometry) -> str | None:

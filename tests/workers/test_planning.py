@@ -9,7 +9,7 @@ import pytest
 
 from engine.media.audio import decode_speech
 from engine.spec import OutputSpec, RenderSpec
-from farm import Farm
+from farm import Farm, edit
 from farm.dryrun import Wanted, dry_run
 from farm.jobs.speeds import Work, speeds_of
 from farm.storage import keys
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from farm import Job, Settings
+    from farm.storage.s3 import Storage
 
 # a worker's own process does not turn what a library will change one day into an error
 pytestmark = pytest.mark.filterwarnings("ignore:The 'initial' parameter is deprecated:DeprecationWarning")
@@ -101,6 +102,31 @@ def test_a_lesson_that_comes_again_is_cut_as_it_was_however_busy_the_farm_is_by_
         for more in ({"seed": 7}, {"chunk_seconds": 10}):
             other = planned(worker, farm.submit(PORTRAIT, speech, token=str(more), **more))
             assert other.plan.cuts != first.plan.cuts
+
+
+def test_a_lesson_whose_plan_is_cleaned_away_while_it_comes_again_is_cut_anew(
+    worker: Worker, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reusing = settings.model_copy(update={"reuse": True})
+    worker.settings = reusing
+    add_slots(worker, 2)
+    speech = tone(tmp_path / "s.wav", 96)
+    found = edit.planned_before
+
+    def then_removed(storage: Storage, lesson: str) -> str | None:
+        """A `farm clean` of the job right after it was found."""
+        job = found(storage, lesson)
+        if job is not None:
+            storage.delete(*(item.key for item in storage.list(keys.job_folder(job))))
+        return job
+
+    monkeypatch.setattr(edit, "planned_before", then_removed)
+    with Farm(reusing) as farm:
+        first = planned(worker, farm.submit(PORTRAIT, speech))
+        again = planned(worker, farm.submit(PORTRAIT, speech, token="again"))
+        assert again.plan == first.plan
+        assert again.because.startswith("setting chunk_seconds: 2 slots"), "not by cuts that are gone"
+        assert farm.dry_run(PORTRAIT, speech).plan == first.plan
 
 
 def test_a_lone_job_on_many_slots_is_cut_finer_and_one_behind_a_queue_is_not(
