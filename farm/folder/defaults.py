@@ -35,10 +35,14 @@ class Defaults:
         return {column: value for column, value in {**self.values, **of_presenter}.items() if column != PRESENTER}
 
 
+def refuse_long(size: int) -> None:
+    """Raise InputRefusedError for a file of so many bytes that it is not worth fetching."""
+    if size > LONGEST_BYTES:
+        raise InputRefusedError([f"it has {size} bytes, wanted {LONGEST_BYTES} at most"])
+
+
 def read_defaults(data: bytes, path: str) -> Defaults:
     """A file's content. path: in the inbox. Raises InputRefusedError with every problem."""
-    if len(data) > LONGEST_BYTES:
-        raise InputRefusedError([f"{path} has {len(data)} bytes, wanted {LONGEST_BYTES} at most"])
     tree = read_yaml(decoded(data, path), path)
     if tree.lessons:
         raise InputRefusedError([f"{path} has lessons, wanted defaults and presenters: lessons go into a manifest"])

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Literal
 
-from farm.errors import InputRefusedError
+from farm.errors import InputRefusedError, NotFoundError, StorageError
 from farm.folder import names
 from farm.folder.claims import File
 from farm.folder.defaults import Defaults
@@ -56,7 +56,7 @@ class Found:
 class Eyes:
     """How a listing is looked at. seen: the look before; settle_seconds: the least age of what is taken.
 
-    defaults: reads a `_defaults.yaml`, by its path; raises InputRefusedError.
+    defaults: reads a `_defaults.yaml`, by its path; raises InputRefusedError, NotFoundError and StorageError.
     """
 
     inbox: Inbox
@@ -120,6 +120,8 @@ def _rules(listing: Listing, folder: str, eyes: Eyes) -> _Rules:
             defaults.lesson()
         except InputRefusedError as error:
             return _Rules(defaults, manifests_only, ("stopped", f"{path}: {'; '.join(error.problems)}"))
+        except (NotFoundError, StorageError) as error:  # of this file alone: others can be read
+            return _Rules(defaults, manifests_only, ("stopped", str(error)))
     return _Rules(defaults, manifests_only)
 
 

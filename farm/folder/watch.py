@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from farm.errors import FarmError, SettingsError, UnreachableError
 from farm.folder.claims import Claim, token_of
-from farm.folder.defaults import Defaults, read_defaults
+from farm.folder.defaults import Defaults, read_defaults, refuse_long
 from farm.folder.find import Eyes, Found, Note, Seen, Wanted, find, seen_in
 from farm.folder.inbox import Inbox, inboxes
 from farm.folder.kept import entry_of, make_known
@@ -156,6 +156,7 @@ class Watcher:
     def _read_defaults(self, path: str, item: ObjectInfo) -> Defaults:
         known = path, item.etag
         if known not in self._defaults:
+            refuse_long(item.size)
             self._defaults[known] = read_defaults(self._storage.get_bytes(item.key), path)
         return self._defaults[known]
 

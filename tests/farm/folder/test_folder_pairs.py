@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from farm.errors import StorageError
 from farm.folder.find import find
 from farm.folder.look import list_inbox
 from farm.jobs.inboxes import last_look
@@ -98,6 +99,29 @@ def test_a_job_whose_video_was_not_delivered_yet_is_not_cleaned_away(drop: Drop)
     assert cleaned() == 0
 
 
+def test_what_an_inbox_put_away_goes_after_its_time_and_nothing_else_does(drop: Drop) -> None:
+    def cleaned(**settings: object) -> int:
+        ours = drop.settings.model_copy(update={"inboxes": (drop.inbox.url,), **settings})
+        found = clean(drop.farm.books, drop.farm.storage, ours, dry_run=False, on_step=lambda _: None)
+        return found.gone["inbox"].objects
+
+    drop.pair("good")
+    drop.put("deep/broken.png", drop.portrait)
+    drop.put("deep/broken.wav", b"no speech at all")
+    watcher = drop.watcher()
+    drop.take(watcher)
+    drop.finish(drop.jobs()[0].id)
+    drop.work(watcher)
+    drop.pair("waits")
+    others = ["done/invoices/2026.pdf", "failed/deep/exam.csv", "processing/x.wav"]
+    for name in others:
+        drop.storage.put_bytes(drop.base + name, b"of somebody who had this folder before")
+    assert cleaned() == 0, "for ever, unless a time is set"
+    assert cleaned(keep_inbox_days=1.0) == 0
+    assert cleaned(keep_inbox_days=0.0) == 5
+    assert drop.lies() == sorted([*others, "inbox/waits.png", "inbox/waits.wav", "results/good.mp4"])
+
+
 def test_a_failed_job_says_why_beside_its_inputs(drop: Drop) -> None:
     drop.pair("one")
     watcher = drop.watcher()
@@ -162,6 +186,26 @@ def test_wrong_defaults_stop_their_folder_and_say_why(drop: Drop, text: bytes, w
     stopped = [note for note in found.notes if note.why == "stopped"]
     assert {note.path for note in stopped} == {"maths/one.png", "maths/one.wav"}
     assert words in stopped[0].words
+    drop.work(watcher)
+    assert [job.name for job in drop.jobs()] == ["two"]
+
+
+@pytest.mark.parametrize("text", [b"defaults: {seed: 7}", b"#" * 65537], ids=["unreadable", "too long"])
+def test_defaults_that_cannot_be_read_or_need_not_be_stop_their_folder_alone(
+    drop: Drop, monkeypatch: pytest.MonkeyPatch, text: bytes
+) -> None:
+    drop.put("maths/_defaults.yaml", text)
+    drop.pair("maths/one")
+    drop.pair("two")
+    watcher = drop.watcher()
+
+    def denied(key: str) -> bytes:
+        raise StorageError(f"storage refused {key}: AccessDenied")
+
+    monkeypatch.setattr(watcher._storage, "get_bytes", denied)
+    watcher.look()
+    (words,) = {note.words for note in watcher.look().notes if note.why == "stopped"}
+    assert ("AccessDenied" in words) is (len(text) < 100)
     drop.work(watcher)
     assert [job.name for job in drop.jobs()] == ["two"]
 
