@@ -17,7 +17,7 @@ from farm.jobs.batches import batch_row, decide_batch
 from farm.jobs.model import PRIORITIES, JobState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
     from farm.batch.collected import Collected
@@ -110,9 +110,16 @@ class Batch:
         self._stop("cancel")
         return self._each(self._jobs_in(lambda state: not state.ended), "cancel", on_progress)
 
-    def retry(self, *, cancelled: bool = False, on_progress: OnShare = lambda _: None) -> Moved:
+    def retry(
+        self,
+        *,
+        cancelled: bool = False,
+        only: Collection[str] | None = None,
+        on_progress: OnShare = lambda _: None,
+    ) -> Moved:
         """Try the rows that failed again, or those that were cancelled too; finished chunks are kept.
 
+        only: the jobs that are meant, None for all of the batch.
         Raises NotAllowedError for a cancelled batch, unless its cancelled rows are meant: then it is open again.
         """
         row = batch_row(self._farm.books, self.id)
@@ -121,7 +128,8 @@ class Batch:
         if row.state == "cancelled":
             self._go_on()
         wanted = {JobState.FAILED, JobState.CANCELLED} if cancelled else {JobState.FAILED}
-        moved = self._each(self._jobs_in(lambda state: state in wanted), "retry", on_progress)
+        jobs = [job for job in self._jobs_in(lambda state: state in wanted) if only is None or job in only]
+        moved = self._each(jobs, "retry", on_progress)
         if moved.jobs and row.pilot:  # a rejected row that is wanted after all must not come back held
             farm = self._farm
             decided.release(farm.books, farm.storage, self.id, moved.jobs, who=farm.settings.owner)

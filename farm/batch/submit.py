@@ -140,6 +140,15 @@ def new_rights(farm: Farm, rights: Sequence[Right], *, owner: str, name: str) ->
     return new
 
 
+def jobs_of(farm: Farm, batch: str, rights: Iterable[Right]) -> dict[str, Right]:
+    """Lessons that were submitted, by the job that each became; of those that are the same the first."""
+    places = kept.places_of(farm.storage, batch)
+    found: dict[str, Right] = {}
+    for right in rights:
+        found.setdefault(places[row_token(batch, _request(farm, right, "").token)].job, right)
+    return found
+
+
 def _begun(farm: Farm, terms: Terms) -> Asked:
     """The batch of that name, begun if there is none, in storage and in the books."""
     known = batch_named(farm.books, terms.owner, terms.name)

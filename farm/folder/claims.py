@@ -38,10 +38,10 @@ class Claim:
     """What was taken together: a pair, or a manifest with what it names.
 
     token: of inbox, keys and ETags, so that the same content under the same names is taken once. stage: a released one
-    may be taken again. values: what the folder's defaults said. taken: Unix seconds. outcome: what it will end as; at:
-    where in its work it failed, with code, reason and, of a refusal, all problems. result: s3:// URL of the video; of a
-    manifest results, by speech, and wrong: speeches without one, and why. tries: how often it was taken before.
-    trouble: what went wrong lately and may pass.
+    may be taken again. values: what the folder's defaults said; of a manifest that was submitted its speeches by job.
+    taken: Unix seconds. outcome: what it will end as; at: where in its work it failed, with code, reason and, of a
+    refusal, all problems. result: s3:// URL of the video; of a manifest results, by speech, and wrong: speeches without
+    one, and why. tries: how often it was taken before. trouble: what went wrong lately and may pass.
     """
 
     token: str

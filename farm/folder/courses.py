@@ -12,12 +12,11 @@ from farm.batch.columns import FILES
 from farm.batch.lines import all_rows
 from farm.batch.manifest import read_manifest
 from farm.batch.rows import Given, rows_of
-from farm.batch.submit import Terms, submit_rows
+from farm.batch.submit import Terms, jobs_of, submit_rows
 from farm.errors import InputRefusedError, ReplacedError
 from farm.folder import names
 from farm.folder.claims import File
 from farm.jobs.batches import batch_row
-from farm.storage import keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -73,14 +72,15 @@ class Courses:
         name = names.title_of(claim.main.path)
         terms = Terms(name=name, owner=owner, manifest=self._url + self._inbox.prefix + claim.main.path)
         batch = submit_rows(self._farm, checked, terms, lambda _what, _done, _of: None).id
+        speeches = self._speeches(batch, checked)
         if claim.tries:
-            Batch(self._farm, batch).retry()
+            Batch(self._farm, batch).retry(only=speeches)
         return replace(
             claim,
             stage="entered",
             batch=batch,
             files=(claim.main, *files),
-            values={"speeches": self._speeches(checked)},
+            values={"speeches": speeches},
             wrong=self._wrong(checked),
             problems=tuple(problems),
             trouble="",
@@ -96,8 +96,8 @@ class Courses:
         speeches, results, wrong = claim.values["speeches"], dict[str, str](), dict(claim.wrong)
         problems = list(claim.problems)
         for row in all_rows(self._farm.books, claim.batch):
-            speech = speeches.get(self._farm.storage.get_json(keys.job_json(row.job))["speech"])
-            if speech is None:  # of an earlier manifest of this name
+            speech = speeches.get(row.job)
+            if speech is None:  # of an earlier manifest of this name, or under earlier defaults
                 continue
             if row.result is None:
                 problems.append(f"row {row.row}: {row.reason or row.state}")
@@ -167,9 +167,10 @@ class Courses:
         urls: dict[str, Any] = {role: place.url for role, place in places.items() if isinstance(place, _Place)}
         return replace(row, lesson=replace(row.lesson, **urls))
 
-    def _speeches(self, rows: Iterable[CheckedRow]) -> dict[str, str]:
-        """Paths in the inbox by the SHA-256 of the speech."""
-        return {row.right.stored.speech: self._path(str(row.right.lesson.speech)) for row in rows if row.right}
+    def _speeches(self, batch: str, rows: Iterable[CheckedRow]) -> dict[str, str]:
+        """Paths of the speeches in the inbox by the jobs that the rows became, and no others of the batch."""
+        jobs = jobs_of(self._farm, batch, [row.right for row in rows if row.right])
+        return {job: self._path(str(right.lesson.speech)) for job, right in jobs.items()}
 
     def _wrong(self, rows: Iterable[CheckedRow]) -> dict[str, str]:
         lessons = ((row.row.lesson, row.problems) for row in rows if row.right is None)

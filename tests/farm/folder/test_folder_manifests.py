@@ -117,6 +117,26 @@ def test_a_redriven_manifest_retries_the_rows_that_failed(drop: Drop) -> None:
     assert drop.claim("maths/course.csv").stage == "done"
 
 
+def test_a_manifest_redriven_under_mended_defaults_is_judged_by_its_new_rows_alone(drop: Drop) -> None:
+    drop.put("_defaults.yaml", b"defaults: {seed: 1}")
+    upload(drop, COURSE)
+    watcher = drop.watcher()
+    drop.take(watcher)
+    before = {job.id for job in drop.jobs()}
+    for job in before:
+        drop.fail(job, "a bad seed")
+    drop.work(watcher)
+    drop.put("_defaults.yaml", b"defaults: {seed: 2}")
+    redrive(drop.farm, drop.inbox, ["maths/course.csv"])
+    drop.take(watcher)
+    assert {job.id for job in drop.jobs() if job.state == "failed"} == before
+    for job in {job.id for job in drop.jobs()} - before:
+        drop.finish(job)
+    drop.work(watcher)
+    assert drop.claim("maths/course.csv").stage == "done"
+    assert {"done/maths/course.csv", "results/maths/1.mp4", "results/maths/2.mp4"} <= set(drop.lies())
+
+
 def test_an_emptied_redis_makes_no_second_batch(drop: Drop) -> None:
     upload(drop, COURSE)
     watcher = drop.watcher()
