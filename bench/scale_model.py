@@ -147,7 +147,13 @@ class Floor:
 
 def share(costs: Costs, slots: int, *, cores: int | None) -> float:
     """Share of slot time inside the renderer."""
-    return Floor(costs, slots, cores).run(20 * costs.render, after=5 * costs.render)
+    round_of_all = slots * (_processor_time(costs) / cores if cores else costs.books)  # where all stand in line
+    watched = max(20 * costs.render, 2 * round_of_all)
+    return Floor(costs, slots, cores).run(watched, after=max(5 * costs.render, 2 * round_of_all))
+
+
+def _processor_time(costs: Costs) -> float:
+    return costs.drawing + costs.child + costs.parent + costs.storage + costs.books + costs.beside
 
 
 def costs_of(row: Mapping[str, Any]) -> Costs:
@@ -176,8 +182,7 @@ def costs_of(row: Mapping[str, Any]) -> Costs:
 def bounds(costs: Costs) -> dict[str, float]:
     """Slots at which something has no time left, though nobody waited for anything else."""
     cycle = costs.render / WANTED
-    everything = costs.drawing + costs.child + costs.parent + costs.storage + costs.books + costs.beside
-    return {f"{CORES} cores for all": CORES * cycle / everything, "Redis alone": cycle / costs.books}
+    return {f"{CORES} cores for all": CORES * cycle / _processor_time(costs), "Redis alone": cycle / costs.books}
 
 
 def picture(
