@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from farm.errors import CorruptObjectError, NotFoundError
 from farm.folder.inbox import Inbox
-from farm.folder.kept import claimed_jobs
+from farm.folder.kept import archived_names, claimed_jobs
 from farm.jobs.model import JobState
 from farm.jobs.removal import Standing, forget_job, job_count, segments_removed, standings, version_removed
 from farm.storage import keys
@@ -248,15 +248,14 @@ class _Cleaning:
                 self._remove("inputs", [item])
 
     def _inboxes(self, days: float) -> None:
+        """What inboxes took and put away; in a done/ that others have too there may be more."""
         old = self._before(days)
-        places = set()
-        for url in self.settings.inboxes:
-            inbox = Inbox.at(url, self.settings)
-            places |= {(inbox.bucket, inbox.done), (inbox.bucket, inbox.failed)}
-        for bucket, prefix in sorted(places):
-            storage = self.storage.beside(bucket)
-            for page in _chunks(storage.list(prefix), 1000):
-                self._remove("inbox", [item for item in page if item.modified <= old], storage=storage)
+        for inbox in {Inbox.at(url, self.settings) for url in self.settings.inboxes}:
+            storage, ours = self.storage.beside(inbox.bucket), archived_names(self.books, inbox)
+            for place in (inbox.done, inbox.failed):
+                found = (item for item in storage.list(place) if item.key.removeprefix(place) in ours)
+                for page in _chunks(found, 1000):
+                    self._remove("inbox", [item for item in page if item.modified <= old], storage=storage)
 
     def _before(self, days: float) -> float:
         return self.now - days * DAY

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from farm.errors import StorageError
 from farm.folder.claims import Claim
+from farm.folder.names import ERROR_SUFFIX
 from farm.jobs import inboxes
 from farm.jobs.batches import batch_jobs
 from farm.storage import keys
@@ -48,6 +49,16 @@ def claimed_jobs(books: Books) -> set[str]:
             found.add(claim.job)
             found.update(batch_jobs(books, claim.batch) if claim.batch else ())
     return found
+
+
+def archived_names(books: Books, inbox: Inbox) -> set[str]:
+    """What ended claims left below done/ and failed/: their files, and reasons beside them."""
+    names = set()
+    for claim in map(Claim.from_json, inboxes.claim_records(books, inbox.id)):
+        if claim.ended:
+            paths = {*(file.path for file in claim.moving), *claim.wrong}
+            names |= paths | {path + ERROR_SUFFIX for path in paths}
+    return names
 
 
 def make_known(farm: Farm, inbox: Inbox) -> int:

@@ -268,19 +268,6 @@ def test_a_version_whose_removal_was_interrupted_is_no_version_for_a_recovery(
     assert lies_in(hand, f"{keys.results_folder(job.id)}1/") == []
 
 
-def test_what_inboxes_have_done_goes_after_its_time_and_what_they_wait_for_stays(hand: Hand) -> None:
-    bucket = hand.storage.beside(hand.farm.settings.s3_bucket)
-    base = f"{hand.farm.settings.s3_prefix}-school"
-    for name in ("inbox/a.wav", "processing/b.wav", "done/c.wav", "done/deep/d.png", "failed/e.wav", "results/c.mp4"):
-        bucket.put_bytes(f"{base}/{name}", b"x")
-    inboxes = (f"s3://{hand.farm.settings.s3_bucket}/{base}/inbox",)
-    assert counts(clean(hand, inboxes=inboxes)) == {}, "for ever, unless a time is set"
-    assert counts(clean(hand, inboxes=inboxes, keep_inbox_days=1)) == {}
-    assert counts(clean(hand, inboxes=inboxes, keep_inbox_days=0)) == {"inbox": 3}
-    left = [item.key.removeprefix(f"{base}/") for item in bucket.list(f"{base}/")]
-    assert left == ["inbox/a.wav", "processing/b.wav", "results/c.mp4"]
-
-
 def test_the_farm_cleans_by_its_settings(hand: Hand) -> None:
     job = hand.done()
     steps: list[int] = []
