@@ -115,7 +115,7 @@ class Settings(BaseModel):
 
     inboxes: Names = Field((), description="folders in storage whose files become jobs: s3://bucket/folder")
     inbox_results: str = Field(
-        "", description="where videos of inboxes go, s3://bucket/folder; empty: results/ beside the inbox"
+        "", description="where videos of the one inbox go, s3://bucket/folder; empty: results/ beside each inbox"
     )
     inbox_seconds: float = Field(10, ge=0.1, le=3600, description="pause between two looks at an inbox")
     inbox_settle_seconds: float = Field(

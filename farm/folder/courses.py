@@ -17,6 +17,7 @@ from farm.errors import InputRefusedError, ReplacedError
 from farm.folder import names
 from farm.folder.claims import File
 from farm.jobs.batches import batch_row
+from farm.storage.failures import Address
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -94,17 +95,20 @@ class Courses:
     def over(self, claim: Claim) -> Claim:
         """The claim of a batch that has ended, with its videos where people look for them, and what failed."""
         speeches, results, wrong = claim.values["speeches"], dict[str, str](), dict(claim.wrong)
-        problems = list(claim.problems)
+        problems, taken = list(claim.problems), set[Address]()
         for row in all_rows(self._farm.books, claim.batch):
             speech = speeches.get(row.job)
             if speech is None:  # of an earlier manifest of this name, or under earlier defaults
                 continue
+            suffix = ""
+            while self._inbox.result(speech, suffix) in taken:  # one speech of several presenters; 1.wav and 1.mp4
+                suffix += f" row {row.row}"
+            taken.add(self._inbox.result(speech, suffix))  # also without a video: a later try finds the same names
             if row.result is None:
                 problems.append(f"row {row.row}: {row.reason or row.state}")
                 wrong[speech] = row.reason or str(row.state)
             else:
-                # one speech may be that of several presenters
-                results[speech] = self.deliver(row.result, speech, f" row {row.row}" if speech in results else "")
+                results[speech] = self.deliver(row.result, speech, suffix)
         outcome = claim.failed("render", "rows_failed", problems) if problems else claim
         done = {path: why for path, why in wrong.items() if path not in results}
         return replace(outcome, stage="ending", results=results, wrong=done)

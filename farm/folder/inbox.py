@@ -111,6 +111,11 @@ def inboxes(urls: Sequence[str], settings: Settings) -> list[Inbox]:
                 f"inboxes {other.url!r} and {one.url!r} lie in one folder or in each other, "
                 "wanted a folder of its own around each: done/ and failed/ lie there"
             )
+        if one.results == other.results:
+            raise SettingsError(
+                f"videos of inboxes {one.url!r} and {other.url!r} would both go to {one.results}, where those of one "
+                "name overwrite each other: wanted inbox_results empty"
+            )
     return found
 
 

@@ -105,6 +105,13 @@ def test_an_inbox_that_would_eat_what_is_written_is_refused(settings: Settings, 
         Inbox.at(url, settings.model_copy(update={"s3_prefix": "farm"}))
 
 
+def test_two_inboxes_whose_videos_would_overwrite_each_other_are_refused(settings: Settings) -> None:
+    shared = settings.model_copy(update={"inbox_results": "s3://lessons/out"})
+    with pytest.raises(SettingsError, match="overwrite each other"):
+        inboxes(["s3://lessons/a/inbox", "s3://lessons/b/inbox"], shared)
+    assert len(inboxes(["s3://lessons/a/inbox"], shared)) == 1
+
+
 def test_inboxes_in_one_folder_or_in_each_other_are_refused(settings: Settings) -> None:
     for other in ("s3://lessons/a/other", "s3://lessons/a/inbox/maths", "s3://lessons/a/done/inbox"):
         with pytest.raises(SettingsError, match="lie in one folder or in each other"):

@@ -137,6 +137,20 @@ def test_a_manifest_redriven_under_mended_defaults_is_judged_by_its_new_rows_alo
     assert {"done/maths/course.csv", "results/maths/1.mp4", "results/maths/2.mp4"} <= set(drop.lies())
 
 
+def test_videos_of_speeches_that_differ_in_their_ending_alone_lie_side_by_side(drop: Drop) -> None:
+    drop.put("1.mp4", drop.speech + bytes(6))
+    drop.put("1.wav", drop.speech)
+    drop.put("_anna.png", drop.portrait)
+    drop.put("course.csv", b"portrait,speech\n_anna.png,1.wav\n_anna.png,1.mp4\n")
+    drop.put(".manifests")
+    watcher = drop.watcher()
+    drop.take(watcher)
+    for job in drop.jobs():
+        drop.finish(job.id)
+    drop.work(watcher)
+    assert {"results/1.mp4", "results/1 row 3.mp4"} <= set(drop.lies())
+
+
 def test_an_emptied_redis_makes_no_second_batch(drop: Drop) -> None:
     upload(drop, COURSE)
     watcher = drop.watcher()
