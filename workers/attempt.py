@@ -57,7 +57,7 @@ def patiently() -> Retrying:
     return Retrying(
         retry=retry_if_exception_type(UnreachableError),
         stop=stop_after_delay(RECORD_PATIENCE_SECONDS),
-        wait=wait_exponential_jitter(initial=0.2, max=10),
+        wait=wait_exponential_jitter(multiplier=0.2, max=10),
         before_sleep=before_sleep_log(log, logging.WARNING),
         reraise=True,
     )

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from farm.storage.s3 import Storage
 
 # a worker's own process does not turn what a library will change one day into an error
-pytestmark = pytest.mark.filterwarnings("ignore:The 'initial' parameter is deprecated:DeprecationWarning")
 
 LESSON = PORTRAIT.parent / "lesson.opus"
 PORTRAIT_SHA256 = "0" * 64

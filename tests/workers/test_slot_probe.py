@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from farm import Settings
 
 
-@pytest.mark.filterwarnings("ignore:The 'initial' parameter:DeprecationWarning")
 @pytest.mark.parametrize(
     "kept",
     [{}, [], {"look": {"size": [64], "cells": "abc"}, "slot": "x"}, {"look": {"size": [64, 64], "cells": "AAAA"}}],
