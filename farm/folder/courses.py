@@ -13,7 +13,7 @@ from farm.batch.lines import all_rows
 from farm.batch.manifest import read_manifest
 from farm.batch.rows import Given, rows_of
 from farm.batch.submit import Terms, jobs_of, submit_rows
-from farm.errors import InputRefusedError, ReplacedError
+from farm.errors import InputRefusedError, NotFoundError, ReplacedError
 from farm.folder import names
 from farm.folder.claims import File
 from farm.jobs.batches import batch_row
@@ -57,22 +57,16 @@ class Courses:
         Raises InputRefusedError where no row is right, NotFoundError and ReplacedError for the manifest itself.
         """
         manifest = self._read(claim)
-        settings = self._farm.settings
-        owner = manifest.defaults.get("owner") or settings.owner
-        rows, files = self._located(rows_of(manifest, Given(), storage=self._farm.storage))
-        checked = check_rows(
-            rows,
-            storage=self._farm.storage,
-            settings=settings.model_copy(update={"owner": owner}),
-            declared=self._farm.declared(),
-            on_file=lambda _done, _of: None,
-        )
-        problems = [f"row {row.row.number}: {problem}" for row in checked for problem in row.problems]
-        if all(row.right is None for row in checked):
-            raise InputRefusedError(problems)
-        name = names.title_of(claim.main.path)
-        terms = Terms(name=name, owner=owner, manifest=self._url + self._inbox.prefix + claim.main.path)
-        batch = submit_rows(self._farm, checked, terms, lambda _what, _done, _of: None).id
+        owner = manifest.defaults.get("owner") or self._farm.settings.owner
+        rows = rows_of(manifest, Given(), storage=self._farm.storage)
+        batch = None
+        while batch is None:
+            checked, files = self._checked(rows, owner)
+            try:
+                batch = self._submitted(claim, owner, checked)
+            except NotFoundError:
+                if not self._have_moved(rows, checked):
+                    raise
         speeches = self._speeches(batch, checked)
         if claim.tries:
             Batch(self._farm, batch).retry(only=speeches)
@@ -83,9 +77,38 @@ class Courses:
             files=(claim.main, *files),
             values={"speeches": speeches},
             wrong=self._wrong(checked),
-            problems=tuple(problems),
+            problems=tuple(_problems(checked)),
             trouble="",
         )
+
+    def _checked(self, rows: Sequence[Row], owner: str) -> tuple[list[CheckedRow], list[File]]:
+        """What the rows are found to be, and their files that lie in the inbox.
+
+        Another manifest may move a file of both meanwhile, which is no fault of a row: then all are looked at again.
+        """
+        while True:
+            located, files = self._located(rows)
+            checked = check_rows(
+                located,
+                storage=self._farm.storage,
+                settings=self._farm.settings.model_copy(update={"owner": owner}),
+                declared=self._farm.declared(),
+                on_file=lambda _done, _of: None,
+            )
+            if all(row.right for row in checked) or not self._have_moved(rows, checked):
+                return checked, files
+
+    def _have_moved(self, rows: Sequence[Row], checked: Sequence[CheckedRow]) -> bool:
+        """Whether files of rows lie elsewhere than they were looked at."""
+        return self._located(rows)[0] != [row.row for row in checked]
+
+    def _submitted(self, claim: Claim, owner: str, checked: Sequence[CheckedRow]) -> str:
+        """The batch that the right rows became."""
+        if all(row.right is None for row in checked):
+            raise InputRefusedError(_problems(checked))
+        name = names.title_of(claim.main.path)
+        terms = Terms(name=name, owner=owner, manifest=self._url + self._inbox.prefix + claim.main.path)
+        return submit_rows(self._farm, checked, terms, lambda _what, _done, _of: None).id
 
     def has_ended(self, claim: Claim) -> bool:
         """Whether every row of its batch has."""
@@ -186,3 +209,7 @@ class Courses:
             if key.startswith(place):
                 return key.removeprefix(place)
         return key
+
+
+def _problems(checked: Iterable[CheckedRow]) -> list[str]:
+    return [f"row {row.row.number}: {problem}" for row in checked for problem in row.problems]

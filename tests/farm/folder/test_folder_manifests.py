@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from farm.folder import courses
 from farm.folder.kept import entry_of
 from farm.folder.report import file_rows, redrive
 from farm.jobs import inboxes
@@ -149,6 +152,31 @@ def test_videos_of_speeches_that_differ_in_their_ending_alone_lie_side_by_side(d
         drop.finish(job.id)
     drop.work(watcher)
     assert {"results/1.mp4", "results/1 row 3.mp4"} <= set(drop.lies())
+
+
+@pytest.mark.parametrize("moment", ["check_rows", "submit_rows"])
+def test_a_file_that_another_manifest_moves_meanwhile_is_found_where_it_went(
+    drop: Drop, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    drop.put(".manifests")
+    drop.put("anna.png", drop.portrait)
+    for number in (1, 2):
+        drop.put(f"{number}.wav", drop.speech + bytes(2 * number))
+        drop.put(f"{number}.csv", f"portrait,speech\nanna.png,{number}.wav\nanna.png,gone.wav\n".encode())
+    watcher = drop.watcher()
+    watcher.look()
+    watcher.look()
+    going_on = getattr(courses, moment)
+
+    def overtaken(*args: Any, **options: Any) -> Any:
+        monkeypatch.setattr(courses, moment, going_on)
+        watcher._steps.step(watcher._steps.step(drop.claim("2.csv")))
+        return going_on(*args, **options)
+
+    monkeypatch.setattr(courses, moment, overtaken)
+    claim = watcher._steps.step(drop.claim("1.csv"))
+    assert (claim.stage, len(claim.problems), len(drop.jobs())) == ("entered", 1, 2)
+    assert "gone.wav is not in the inbox" in claim.problems[0]
 
 
 def test_an_emptied_redis_makes_no_second_batch(drop: Drop) -> None:
