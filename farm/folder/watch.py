@@ -41,6 +41,8 @@ IDLE_SECONDS = 0.5
 PASSING_SECONDS, TROUBLE_SECONDS = 5.0, 60.0
 """When a claim is tried again whose step met a server that did not answer, or one that refused."""
 MOST_PROBLEMS = 50
+MOST_STARTS = 5
+"""How often a claim is begun whose watchers die of it."""
 
 
 class Watcher:
@@ -85,7 +87,8 @@ class Watcher:
 
     def work(self) -> int:
         """Make the steps of claims whose time has come; how many claims got further."""
-        claims = [Claim.from_json(record) for record in books_of.due(self._books, self.inbox.id, few=2 * STEPS_AT_ONCE)]
+        due = books_of.due(self._books, self.inbox.id, few=2 * STEPS_AT_ONCE)
+        claims = [_unless_it_kills(Claim.from_json(record), starts) for record, starts in due]
         tokens = {claim.token for claim in claims}
         self._in_hand |= tokens
         try:
@@ -147,7 +150,7 @@ class Watcher:
             log.info("%s: %s is %s", self.inbox.url, claim.main.path, claim.stage)
         except UnreachableError as error:
             log.warning("%s: %s waits: %s", self.inbox.url, claim.main.path, error)
-            books_of.later(self._books, self.inbox.id, [claim.token], seconds=PASSING_SECONDS)
+            books_of.keep(self._books, self.inbox.id, entry_of(claim), seconds=PASSING_SECONDS)
         except Exception as error:  # one file must not stop the others; it is logged, shown and tried again
             log.exception("%s: %s is in trouble", self.inbox.url, claim.main.path)
             troubled = replace(claim, trouble=str(error))
@@ -186,6 +189,14 @@ def problems(found: Found, oldest: float) -> list[Note]:
         for note in found.notes
         if note.why in {"refused", "stopped"} or (note.why == "unpaired" and note.since <= oldest)
     ]
+
+
+def _unless_it_kills(claim: Claim, starts: int) -> Claim:
+    """The claim, failed where too many watchers began it and were not heard of again: a decoder may crash."""
+    if claim.stage != "claimed" or starts < MOST_STARTS:
+        return claim
+    words = f"{starts} watchers died while they looked at it, or were killed for want of memory: mend the file"
+    return claim.failed("check", "watcher_died", [words])
 
 
 def _known(path: str, word: books_of.Word) -> Note:

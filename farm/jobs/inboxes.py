@@ -21,6 +21,8 @@ AT_ONCE = 200
 """Claims that one script handles: Redis serves nobody else while a script runs."""
 LEASE_SECONDS = 15.0
 """How long a silent watcher keeps the claims that it works on."""
+FEW_STARTS = 2
+"""A claim that was begun so often in vain is given out alone: others must not suffer for it."""
 INBOXES = "farm:inboxes"
 """Hash of all inboxes that were ever watched: id -> URL."""
 
@@ -66,12 +68,15 @@ def claim(
     return found
 
 
-def due(books: Books, inbox: str, *, few: int) -> list[str]:
+def due(books: Books, inbox: str, *, few: int) -> list[tuple[str, int]]:
     """Records of open claims whose time has come, each with a right to work on it for LEASE_SECONDS.
 
-    few: most of those that are not at stage "running".
+    With each, how often it was begun, at stage "claimed", by watchers of which nothing was heard again. few: most of
+    those that are not at stage "running".
     """
-    return list(books._run("inbox_due", inbox=inbox, most=AT_ONCE, few=few, lease_ms=_ms(LEASE_SECONDS)))
+    lease_ms = _ms(LEASE_SECONDS)
+    found = books._run("inbox_due", inbox=inbox, most=AT_ONCE, few=few, few_starts=FEW_STARTS, lease_ms=lease_ms)
+    return [(record, starts) for record, starts in found]
 
 
 def later(books: Books, inbox: str, tokens: Sequence[str], *, seconds: float) -> None:

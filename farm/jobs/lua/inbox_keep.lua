@@ -1,4 +1,4 @@
--- Where an open claim has got to; with its end its names are free again.
+-- Where an open claim has got to; with its end its names are free again. Whoever says so was not killed by it.
 local inbox = 'farm:inbox:' .. arg.inbox
 if not redis.call('ZSCORE', inbox .. ':open', arg.token) then return answer({kept = false}) end
 local before = cjson.decode(redis.call('HGET', inbox .. ':claims', arg.token)).stage
@@ -7,6 +7,7 @@ if before ~= arg.stage then
   redis.call('HINCRBY', inbox .. ':counts', arg.stage, 1)
 end
 redis.call('HSET', inbox .. ':claims', arg.token, arg.record)
+redis.call('HDEL', inbox .. ':starts', arg.token)
 if arg.open then
   redis.call('ZADD', inbox .. ':open', now + arg.after_ms, arg.token)
   -- a manifest's files are known only once it was read

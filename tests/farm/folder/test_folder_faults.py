@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from farm.folder.steps import ended_by
 from farm.jobs import inboxes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from conftest import Drop
 
     from farm.folder.claims import Stage
@@ -161,6 +164,32 @@ def test_a_job_that_failed_is_submitted_anew_by_a_redrive_and_by_that_alone(drop
     drop.finish(drop.jobs()[0].id)
     drop.work(watcher)
     assert {row.path: row.state for row in file_rows(drop.farm, drop.inbox)} == {"one.png": "done", "one.wav": "done"}
+
+
+def test_a_file_that_kills_its_watchers_fails_and_takes_no_other_along(
+    drop: Drop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop.pair("killer")
+    for number in range(3):
+        drop.pair(f"good {number}")
+    watcher = drop.watcher()
+    watcher.look()
+    watcher.look()
+    follow, deaths = watcher._follow, []
+
+    def dying(claims: Sequence[Claim]) -> list[Claim]:
+        if any(claim.main.path == "killer.wav" and claim.stage == "claimed" for claim in claims):
+            deaths.append(len(claims))
+            raise KeyboardInterrupt
+        return follow(claims)
+
+    monkeypatch.setattr(watcher, "_follow", dying)
+    for _ in range(10):
+        with suppress(KeyboardInterrupt):
+            drop.work(watcher)
+    assert deaths == [4, 4, 1, 1, 1]
+    assert sorted(job.name for job in drop.jobs()) == ["good 0", "good 1", "good 2"]
+    assert drop.read_json("failed/killer.wav.error.json")["code"] == "watcher_died"
 
 
 def test_trouble_of_one_claim_is_shown_and_does_not_stop_the_others(drop: Drop) -> None:
