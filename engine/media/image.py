@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 import warnings
 import zlib
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,6 +42,9 @@ _EIGHT_BIT_MODES = ("1", "L", "P", "RGB", "CMYK", "YCbCr", "LAB", "HSV", "RGBX")
 _ALPHA_MODES = ("LA", "PA", "RGBA", "La", "RGBa")
 _DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
+warnings_lock = Lock()
+"""Held while warnings are filtered, which is one state for all threads."""
+
 
 def load_portrait(path: Path) -> NDArray[np.uint8]:
     """The photo in `path` as [height, width, 3] RGB, turned upright by its EXIF orientation, alpha laid over white.
@@ -50,10 +54,12 @@ def load_portrait(path: Path) -> NDArray[np.uint8]:
     """
     Image.init()  # registers every format; does nothing the second time
     try:
-        with warnings.catch_warnings(), path.open("rb") as file:
-            # our own limit is stricter than Pillow's and names its numbers
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(file, formats=_FORMATS) as image:
+        with path.open("rb") as file:
+            with warnings_lock, warnings.catch_warnings():
+                # our own limit is stricter than Pillow's and names its numbers
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                opened = Image.open(file, formats=_FORMATS)
+            with opened as image:
                 _check_header(image, path.name)
                 return np.array(_to_rgb(ImageOps.exif_transpose(image), path.name))
     except Image.DecompressionBombError as error:
