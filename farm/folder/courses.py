@@ -106,8 +106,8 @@ class Courses:
         """The batch that the right rows became."""
         if all(row.right is None for row in checked):
             raise InputRefusedError(_problems(checked))
-        name = names.title_of(claim.main.path)
-        terms = Terms(name=name, owner=owner, manifest=self._url + self._inbox.prefix + claim.main.path)
+        url = self._url + self._inbox.prefix + claim.main.path
+        terms = Terms(name=names.batch_name(url), owner=owner, manifest=url)
         return submit_rows(self._farm, checked, terms, lambda _what, _done, _of: None).id
 
     def has_ended(self, claim: Claim) -> bool:

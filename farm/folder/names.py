@@ -5,6 +5,7 @@ Paths are relative to the inbox. They come from outside and are never decoded, n
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
 from typing import Literal
 
@@ -76,8 +77,19 @@ def refusal(path: str) -> str | None:
 
 def title_of(path: str) -> str:
     """What a job made of this file is called: 1 to 200 printable characters."""
-    letters = "".join(letter if letter.isprintable() else " " for letter in without_ending(path))
-    return letters[-LONGEST_NAME:].strip() or "lesson"
+    return _printable(without_ending(path))[-LONGEST_NAME:].strip() or "lesson"
+
+
+def batch_name(url: str) -> str:
+    """What the batch of a manifest is called: its s3:// URL, so that no two manifests of the farm share a batch."""
+    if len(url) <= LONGEST_NAME and url.isprintable():
+        return url
+    digest = hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return f"{digest} {_printable(url)[-LONGEST_NAME + len(digest) + 1 :]}"
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _ending(path: str) -> str:

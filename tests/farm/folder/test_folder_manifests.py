@@ -8,6 +8,7 @@ import pytest
 
 from farm.folder import courses
 from farm.folder.kept import entry_of
+from farm.folder.names import batch_name
 from farm.folder.report import file_rows, redrive
 from farm.jobs import inboxes
 
@@ -36,7 +37,7 @@ def test_a_manifest_takes_what_it_names_and_each_file_goes_its_own_way(drop: Dro
     watcher = drop.watcher()
     drop.take(watcher)
     (batch,) = drop.farm.batches()
-    assert (batch.name, batch.total) == ("maths/course", 2)
+    assert (batch.name, batch.total) == (f"{drop.inbox.url}/maths/course.csv", 2)
     assert {"processing/maths/course.csv", "processing/maths/1.wav", "inbox/maths/_people/anna.png"} <= set(drop.lies())
     for job in drop.jobs():
         drop.finish(job.id)
@@ -177,6 +178,23 @@ def test_a_file_that_another_manifest_moves_meanwhile_is_found_where_it_went(
     claim = watcher._steps.step(drop.claim("1.csv"))
     assert (claim.stage, len(claim.problems), len(drop.jobs())) == ("entered", 1, 2)
     assert "gone.wav is not in the inbox" in claim.problems[0]
+
+
+def test_manifests_that_differ_in_their_ending_alone_are_batches_of_their_own(drop: Drop) -> None:
+    upload(drop, "portrait,speech\n_people/anna.png,1.wav\n")
+    drop.put("maths/course.tsv", b"portrait\tspeech\n_people/anna.png\t2.wav\n")
+    drop.take()
+    assert {batch.name for batch in drop.farm.batches()} == {
+        f"{drop.inbox.url}/maths/course.csv",
+        f"{drop.inbox.url}/maths/course.tsv",
+    }
+
+
+def test_long_manifest_names_that_end_alike_are_told_apart() -> None:
+    one, other = (batch_name(f"s3://lessons/{place}/inbox/{'x' * 300}\t.csv") for place in "ab")
+    assert one != other
+    assert max(len(one), len(other)) == 200
+    assert one.isprintable()
 
 
 def test_an_emptied_redis_makes_no_second_batch(drop: Drop) -> None:
