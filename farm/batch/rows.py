@@ -88,8 +88,9 @@ def _fill(entry: Entry, manifest: Manifest, given: Given) -> _Filled:
     if presenter:
         pinned = manifest.presenters.get(presenter, {})
         if presenter not in manifest.presenters:
-            known = ", ".join(sorted(manifest.presenters)) or "none"
-            filled.problems.append(f"presenter is {presenter[:60]!r}, there is {known}")
+            known = ", ".join(sorted(manifest.presenters))
+            wanted = f"there is {known}" if known else "and none is described: see --defaults FILE"
+            filled.problems.append(f"presenter is {presenter[:60]!r}, {wanted}")
     for name in sorted(set(own) & set(pinned)):
         if own[name] != pinned[name]:
             fixed = f"presenter {presenter!r} has {pinned[name]!r} for all"

@@ -240,7 +240,7 @@ def _announce(done: Submitted) -> None:
         note(f"... and {len(done.twins) - 5} more rows that are the same as another.")
     if done.state != "open":
         note(f"The batch is {done.state}: nothing of it begins until `farm batch resume {done.id}`.")
-    if done.pilot is not None:
+    if done.pilot is not None and done.created:
         note(f"Batch {done.pilot} renders its pilot; the rows wait for `farm batch release {done.id}`.")
     if done.gone:
         note(f"{done.gone} jobs of the batch are no longer in the manifest; they go on. `farm job cancel` ends one.")

@@ -155,6 +155,8 @@ def test_a_presenter_is_pinned_defaults_give_way_and_what_was_said_beside_lies_b
     assert other_seed.problems == ("seed is 8, presenter 'anna' has 7 for all: leave it out of the row",)
     assert (lesson(ben).priority, lesson(ben).parameters) == (9, {"framing": "full"})
     assert nobody.problems == ("presenter is 'berta', there is anna",)
+    (alone,) = read("m.yml", "- {speech: a.wav, presenter: anna}")
+    assert "presenter is 'anna', and none is described: see --defaults FILE" in alone.problems
     assert lesson(read("m.yaml", COURSE)[0]).owner == "maths"
 
 
