@@ -15,12 +15,9 @@ from farm.cli.screen import console, note, say, say_json
 from farm.errors import FarmError, NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from farm import Farm
     from farm.folder.inbox import Inbox
     from farm.folder.report import FileRow, InboxView
-    from farm.settings import Settings
 
 app = typer.Typer(name="folder", no_args_is_help=True, help="Watch folders in storage whose files become jobs.")
 
@@ -89,11 +86,13 @@ def look(inbox: Inboxes = None, as_json: Json = False, folder: Dir = None) -> No
     from farm.jobs.inboxes import bump
 
     with Farm.from_settings(dir=folder) as farm:
-        asked = _inboxes(farm.settings, inbox)
+        asked = _watched(farm, inbox or list(farm.settings.inboxes))
         for one in asked:
             bump(farm.books, one.id)
     if as_json:
         say_json({"asked": [one.url for one in asked]})
+    else:
+        note(f"Asked the watchers of {', '.join(one.url for one in asked)} to look.")
 
 
 @app.command(epilog=examples("farm folder status", "farm folder status s3://sonic-farm/inbox --json"))
@@ -129,7 +128,7 @@ def report(
     if csv_file is not None:
         writable(csv_file)
     with Farm.from_settings(dir=folder) as farm:
-        (one,) = _inboxes(farm.settings, [inbox])
+        (one,) = _watched(farm, [inbox])
         with console(stderr=True).status("looking through the inbox ..."):
             rows = list(file_rows(farm, one))
     if csv_file is not None:
@@ -165,7 +164,7 @@ def redrive(
     if bool(names) == everything:
         raise NotFoundError("wanted names of files that failed, or --all")
     with Farm.from_settings(dir=folder) as farm:
-        (one,) = _inboxes(farm.settings, [inbox])
+        (one,) = _watched(farm, [inbox])
         with console(stderr=True).status("putting files back ..."):
             found = put_back(farm, one, names or [], everything=everything)
     if as_json:
@@ -176,10 +175,16 @@ def redrive(
         note(f"{name}: {why}")
 
 
-def _inboxes(settings: Settings, urls: Iterable[str] | None) -> list[Inbox]:
+def _watched(farm: Farm, urls: list[str]) -> list[Inbox]:
+    """Those asked for. Raises NotFoundError for one that nobody ever watched and no setting names."""
     from farm.folder.inbox import inboxes
 
-    return inboxes(list(urls or settings.inboxes), settings)
+    known = {one.url for one in _known(farm, None)}
+    asked = inboxes(urls, farm.settings)
+    for one in asked:
+        if one.url not in known:
+            raise NotFoundError(f"nobody watches {one.url}, wanted one of: {', '.join(sorted(known)) or 'none yet'}")
+    return asked
 
 
 def _known(farm: Farm, urls: list[str] | None) -> list[Inbox]:
@@ -238,7 +243,7 @@ def _write_csv(path: Path, rows: list[FileRow]) -> None:
 
     from farm.folder.report import FileRow
 
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with path.open("w", newline="", encoding="utf-8-sig") as file:
         columns = [each.name for each in fields(FileRow)]
         writer = csv.DictWriter(file, columns)
         writer.writeheader()

@@ -69,7 +69,7 @@ def test_the_report_has_a_row_for_every_file_and_harms_neither_terminal_nor_spre
     assert "bad.wav" in rows["bad.wav"]["words"]
     assert "\u202e" not in cli("folder", "report", inbox.url).out
     assert cli("folder", "report", inbox.url, "--csv", tmp_path / "files.csv").code == 0
-    with (tmp_path / "files.csv").open(encoding="utf-8", newline="") as file:
+    with (tmp_path / "files.csv").open(encoding="utf-8-sig", newline="") as file:
         assert sorted(row["path"] for row in csv.DictReader(file)) == ["'=1+1.wav", "\\u202e.wav", "bad.png", "bad.wav"]
 
 
@@ -80,6 +80,15 @@ def test_what_failed_goes_back_into_the_inbox_by_name_or_all_at_once(cli: Cli, i
     assert cli("folder", "redrive", inbox.url, "bad.wav", "--json").json == {"again": ["bad.wav"], "refused": {}}
     states = {row["state"] for row in cli("folder", "report", inbox.url, "--json").json if "bad" in row["path"]}
     assert states in ({"released", "settling"}, {"released", "waiting"})  # by how long ago it was put back
+
+
+@pytest.mark.parametrize("verb", [("redrive", "--all"), ("look",), ("report",)], ids=lambda verb: verb[0])
+def test_an_inbox_that_nobody_watches_is_told_from_one_without_files(
+    cli: Cli, inbox: Inbox, verb: tuple[str, ...]
+) -> None:
+    answer = cli("folder", verb[0], "s3://sonic-farm/elsewhere/inbox", *verb[1:])
+    assert answer.code == 2
+    assert f"nobody watches s3://sonic-farm/elsewhere/inbox, wanted one of: {inbox.url}" in answer.err
 
 
 def test_an_inbox_that_cannot_be_one_is_refused_in_plain_words(cli: Cli) -> None:
