@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from farm.cli.chunkmap import bar
-from farm.cli.show import STATE_STYLES, duration, empty_table, moment, plain
+from farm.cli.show import STATE_STYLES, day, duration, empty_table, moment, plain
 from farm.jobs.model import JobState
 
 if TYPE_CHECKING:
@@ -125,7 +125,8 @@ def state_words(row: RowView) -> str:
 
 def batch_table(rows: Sequence[BatchRow]) -> Table:
     """Batches, a row each, from their counters alone."""
-    table = empty_table("batch", "name", "owner", "state", "ended", "rows", "submitted")
+    table = empty_table("batch", "name", "owner", "state", "ended", "rows", "since")
+    table.columns[-1].no_wrap = True
     for row in rows:
         share = f"{100 * row.ended / row.total:.0f} %" if row.total else ""
         ended = bool(row.total) and row.ended == row.total
@@ -136,7 +137,7 @@ def batch_table(rows: Sequence[BatchRow]) -> Table:
             Text("ended" if ended else row.state, style=BATCH_STYLES.get(row.state, "green" if ended else "cyan")),
             share,
             f"{row.total}: {counted(row.counts)}",
-            moment(row.submitted),
+            day(row.submitted),
         )
     return table
 

@@ -44,6 +44,11 @@ def moment(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def day(at: float) -> str:
+    """Local date and time for a narrow column: the year stands in the id beside it."""
+    return datetime.fromtimestamp(at, UTC).astimezone().strftime("%m-%d %H:%M")
+
+
 def clock(frames25: int) -> str:
     """A video's length as a player shows it."""
     seconds = frames25 // FRAME_RATE
@@ -153,19 +158,20 @@ def empty_table(*columns: str) -> Table:
 
 
 def job_table(views: Sequence[JobView]) -> Table:
-    """Jobs, a row each."""
-    table = empty_table("job", "name", "owner", "state", "done", "chunks", "left", "submitted")
+    """Jobs, a row each; in 80 columns a row of an ordinary job is one line or two."""
+    table = empty_table("job", "name", "owner", "state", "done", "left/since")
+    table.columns[3].min_width = len("rendering")
+    for column in table.columns[-2:]:
+        column.no_wrap = True
     for view in views:
-        finished = sum(chunk.state == "done" for chunk in view.chunks)
+        left = None if view.state.ended else view.seconds_left
         table.add_row(
             view.id,
             plain(view.name),
             plain(view.owner),
             Text(state_words(view), style=STATE_STYLES.get(view.state, "")),
             f"{view.percent:.0f} %",
-            f"{finished}/{len(view.chunks)}" if view.chunks else "",
-            "" if view.seconds_left is None or view.state.ended else duration(view.seconds_left),
-            moment(view.submitted),
+            day(view.submitted) if left is None else duration(left),
         )
     return table
 
