@@ -155,7 +155,7 @@ def stack_dict(stack: Stack) -> dict[str, Any]:
 def stack_table(stack: Stack) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
     for heading in ("part", "what it is", "where", "log in with"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading == "where")  # an address is there to be copied
     for service in stack.services:
         table.add_row(service.name, service.what, service.where, service.login)
     return table
