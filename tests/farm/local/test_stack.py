@@ -221,7 +221,7 @@ def test_an_operator_ends_a_running_chunk_in_flower_and_it_is_rendered_again(run
 def test_flower_names_a_running_chunk_by_its_lesson_and_says_how_far_it_is(running: Running, tmp_path: Path) -> None:
     speech = tone(tmp_path / "speech.wav", 6)
     query = "/tasks/datatable?" + urlencode(
-        {"draw": 1, "start": 0, "length": 10, "order[0][column]": 0, "columns[0][data]": "received"}
+        {"draw": 1, "start": 0, "length": 100, "order[0][column]": 0, "columns[0][data]": "received"}
     )
 
     def rows() -> list[dict[str, str]]:
