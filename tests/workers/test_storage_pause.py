@@ -38,13 +38,13 @@ def test_storage_that_stops_pauses_the_farm_and_it_goes_on_by_itself_when_storag
             slots=2,
             renderers=("gated=tests.renderers:Gated",),
         )
-        gate = tmp_path / "gate"
-        gate.touch()
+        gate = tmp_path / "gate"  # shut while storage is there, so that work is left for when it is not
         with Farm(settings) as farm, running(farm, {"FARM_TEST_GATE": str(gate)}):
             job = farm.submit(PORTRAIT, tone(tmp_path / "s.wav", 24), renderer="gated", chunk_seconds=2)
-            farm.books.decide(job.id, "pause", who="tests")
             wait_until(lambda: job.view().chunks, what="planned")
+            farm.books.decide(job.id, "pause", who="tests")
             storage.child.end()
+            gate.touch()
             farm.books.decide(job.id, "resume", who="tests")
             pause = wait_until(lambda: storage_pause(farm.books), seconds=90, what="work paused")
             assert "storage does not answer" in pause.reason
