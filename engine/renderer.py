@@ -84,7 +84,10 @@ class Renderer(ABC):
 
     @abstractmethod
     def render(self, chunk: ChunkSpec, features: Any, on_progress: OnProgress) -> Iterator[Frame]:
-        """Yield frames25 [chunk.out) in order, each [height, width, 3] RGB, all of one size."""
+        """Yield frames25 [chunk.out) in order, each [height, width, 3] RGB, all of one size.
+
+        A frame is not written to any more once it was given: it is encoded while the next ones are drawn.
+        """
 
     @staticmethod
     def hears(chunk: ChunkSpec, gen_frames: int, spec: RenderSpec) -> Touched | None:  # noqa: ARG004 - see Hears

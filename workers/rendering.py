@@ -80,8 +80,7 @@ def _draw(worker: SlotWorker, request: JobRequest, plan: Plan, chunk: ChunkSpec,
     studio = _studio(worker, request, plan, attempt.folder)
     meter = studio.meter(chunk)
     with SegmentWriter(attempt.folder, chunk, Encoding.of(request.output.quality)) as writer:
-        for frame in studio.frames(chunk, meter, attempt.heartbeat.beat):
-            writer.write(frame)
+        studio.draw(chunk, meter, attempt.heartbeat.beat, writer.write)
         return _Made(writer.finish(), meter.finish(), studio.facts())
 
 

@@ -11,9 +11,10 @@ from engine.media.mark import marked
 from engine.media.measures import Meter
 from engine.media.smoothing import grown, smoothed
 from engine.media.video import size_of
+from workers.beside import beside
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from engine.renderer import Frame, Inputs, OnProgress, Renderer
     from engine.spec import ChunkSpec
@@ -48,16 +49,22 @@ class Studio:
         """What measures the chunk's frames while they go by."""
         return Meter(self._face, chunk)
 
-    def frames(self, chunk: ChunkSpec, meter: Meter, on_progress: OnProgress) -> Iterator[Frame]:
-        """frames25 [chunk.out) as they leave; `meter` sees them before they are scaled."""
+    def draw(self, chunk: ChunkSpec, meter: Meter, on_progress: OnProgress, take: Callable[[Frame], None]) -> None:
+        """Give frames25 [chunk.out) as they leave to `take`, one by one; `meter` sees them before they are scaled.
+
+        Both see them in a thread beside, while the renderer draws the next ones.
+        """
         strength = self._request.output.smoothing or 0.0
         wide = grown(chunk, self._frames25) if strength else chunk
-        rendered = _looked_at(self._renderer.render(wide, self._features, on_progress), wide)
         before, after = chunk.out[0] - wide.out[0], wide.out[1] - chunk.out[1]
-        for frame in smoothed(rendered, strength, before=before, after=after):
-            meter.add(frame)
-            formed = self._formed(frame)
-            yield marked(formed) if self._request.output.mark else formed
+
+        def finish(rendered: Iterator[Frame]) -> None:
+            for frame in smoothed(_looked_at(rendered, wide), strength, before=before, after=after):
+                meter.add(frame)
+                formed = self._formed(frame)
+                take(marked(formed) if self._request.output.mark else formed)
+
+        beside(self._renderer.render(wide, self._features, on_progress), finish)
 
     def _formed(self, frame: Frame) -> Frame:
         if self._photo is not None:  # how large a renderer's frames are is known when the first one comes
@@ -73,7 +80,7 @@ class Studio:
         return Form.of(output, Shown(photo, crop or (0, 0, width, height), (frame.shape[1], frame.shape[0])))
 
 
-def _looked_at(frames: Iterable[Frame], chunk: ChunkSpec) -> Iterator[Frame]:
+def _looked_at(frames: Iterator[Frame], chunk: ChunkSpec) -> Iterator[Frame]:
     """The frames of a chunk's `out` as a renderer gives them, none of which surprises what comes behind it."""
     size = None
     for number, frame in enumerate(frames, start=chunk.out[0]):

@@ -143,8 +143,7 @@ def drawn(farm: Farm, job: Job, chunk: int, folder: Path) -> tuple[list[str], st
     studio = Studio.set_up(request, renderer, inputs)
     spec = plan.chunks[chunk]
     with SegmentWriter(out, spec, Encoding.of(request.output.quality)) as writer:
-        for frame in studio.frames(spec, studio.meter(spec), lambda _share: None):
-            writer.write(frame)
+        studio.draw(spec, studio.meter(spec), lambda _share: None, writer.write)
         files = writer.finish()
     return list(files.hashes), hashlib.sha256(files.body.read_bytes()).hexdigest()
 

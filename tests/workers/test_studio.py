@@ -49,4 +49,4 @@ def test_a_frame_that_is_no_picture_like_the_others_is_named(other: Frame, said:
     inputs = Inputs(PORTRAIT, None, RenderSpec(), PLAN.frames25, PLAN.gen_frames)  # type: ignore[arg-type]
     studio, chunk = Studio.set_up(request, Slipping(other), inputs), PLAN.chunks[0]
     with pytest.raises(RenderError, match=said):
-        list(studio.frames(chunk, studio.meter(chunk), lambda _: None))
+        studio.draw(chunk, studio.meter(chunk), lambda _: None, lambda _: None)

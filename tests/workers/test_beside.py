@@ -1,0 +1,94 @@
+"""Frames are encoded beside the renderer; what goes wrong on either side ends both, and is said."""
+
+from __future__ import annotations
+
+from threading import Event, current_thread
+from typing import TYPE_CHECKING
+
+import pytest
+
+from workers.beside import AHEAD, CutOffError, beside
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PATIENCE_SECONDS = 30
+
+
+def test_what_comes_next_is_drawn_while_the_work_is_still_at_the_first() -> None:
+    second_drawn = Event()
+
+    def drawn() -> Iterator[int]:
+        yield 1
+        second_drawn.set()
+        yield 2
+
+    def work(items: Iterator[int]) -> list[int]:
+        first = next(items)
+        assert second_drawn.wait(PATIENCE_SECONDS), "the drawing waited for the work"
+        return [first, *items]
+
+    assert beside(drawn(), work) == [1, 2]
+
+
+def test_all_is_worked_on_in_order_however_much_there_is() -> None:
+    assert beside(iter(range(10 * AHEAD)), list) == list(range(10 * AHEAD))
+
+
+def test_the_drawing_stays_in_the_thread_of_whoever_asked() -> None:
+    def drawn() -> Iterator[object]:
+        yield current_thread()
+
+    assert beside(drawn(), list) == [current_thread()]
+
+
+def test_drawing_stops_a_few_items_before_the_work() -> None:
+    drawn_so_far = 0
+
+    def drawn() -> Iterator[int]:
+        nonlocal drawn_so_far
+        for number in range(10 * AHEAD):
+            drawn_so_far = number + 1
+            yield number
+
+    # the one in hand, those on the belt, and the one that waits for room on it
+    assert all(ahead <= AHEAD + 2 for ahead in beside(drawn(), lambda items: [drawn_so_far - done for done in items]))
+
+
+def test_a_drawing_that_fails_is_raised_and_the_work_is_told_that_it_did_not_get_all() -> None:
+    told = []
+
+    def drawn() -> Iterator[int]:
+        yield 1
+        raise ArithmeticError("the picture fell off the wall")
+
+    def work(items: Iterator[int]) -> None:
+        try:
+            list(items)
+        except CutOffError as cut:
+            told.append(cut)
+            raise
+
+    with pytest.raises(ArithmeticError, match="fell off the wall"):
+        beside(drawn(), work)
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("before", [0, 1, AHEAD - 1, AHEAD, 3 * AHEAD])
+def test_work_that_fails_is_raised_and_no_more_is_drawn(before: int) -> None:
+    drawn_so_far = 0
+
+    def drawn() -> Iterator[int]:
+        nonlocal drawn_so_far
+        while True:
+            drawn_so_far += 1
+            yield drawn_so_far
+
+    def work(items: Iterator[int]) -> None:
+        for _ in range(before):
+            next(items)
+        raise OSError("no space left on device")
+
+    with pytest.raises(OSError, match="no space left"):
+        beside(drawn(), work)
+    assert drawn_so_far >= before
