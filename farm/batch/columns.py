@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from engine.spec import OutputSpec, RenderSpec
+from farm.jobs.model import PRIORITIES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,6 +91,8 @@ def _value(column: str, raw: str | float | bool) -> Any:
     found = _whole(raw) if kind is int else _number(raw)
     if found is None:
         wanted = "a whole number" if kind is int else "a number"
+        if column == "priority":
+            wanted = f"{PRIORITIES.start} to {PRIORITIES.stop - 1}"
         raise ValueError(f"{column} is {str(raw)[:60]!r}, wanted {wanted}")
     return found
 

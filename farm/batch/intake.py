@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -69,6 +70,15 @@ class Order:
     pilot: Pilot | None = None
     all_or_nothing: bool = False
 
+    def __post_init__(self) -> None:
+        problems, most = [], self.max_failures
+        if most and not re.fullmatch(r"[0-9]{1,9}|([0-9]{1,2}(\.[0-9]{1,3})?|100)%", most):
+            problems.append(f"max_failures is {most[:40]!r}, wanted a number of jobs, or a share of them such as 5%")
+        if self.limit is not None and self.limit < 1:
+            problems.append(f"limit is {self.limit}, wanted 1 or more slots")
+        if problems:
+            raise InputRefusedError(problems)
+
 
 def check_batch(farm: Farm, manifest: str, *, defaults: str | None, given: Given, on_step: OnStep) -> BatchCheck:
     """Look at everything that a manifest names; nothing is stored or queued. `given` beats the manifest's defaults.
@@ -85,8 +95,7 @@ def submit_check(farm: Farm, check: BatchCheck, order: Order, on_step: OnStep) -
     """Make a batch of the rows that are right. Raises InputRefusedError where there is none, or all must be right."""
     from farm.batch.submit import Terms, submit_rows
 
-    if problems := url_problems(order.webhook, private=farm.settings.webhook_private) if order.webhook else []:
-        raise InputRefusedError(problems)
+    _refuse_webhook(farm, order)
     if check.wrong and (order.all_or_nothing or not check.right):
         raise InputRefusedError(check.problems)
     terms = Terms(
@@ -109,10 +118,16 @@ def plan_check(farm: Farm, check: BatchCheck, order: Order) -> BatchPlan:
     from farm.batch.plan import plan_rights
     from farm.batch.submit import new_rights
 
+    _refuse_webhook(farm, order)
     rights = [row.right for row in check.rows if row.right is not None]
     name = order.name if order.name is not None else check.stem
     new = new_rights(farm, rights, owner=check.owner, name=name)
     return plan_rights(farm, new, there=len(rights) - len(new))
+
+
+def _refuse_webhook(farm: Farm, order: Order) -> None:
+    if problems := url_problems(order.webhook, private=farm.settings.webhook_private) if order.webhook else []:
+        raise InputRefusedError(problems)
 
 
 def _submit_pilot(farm: Farm, check: BatchCheck, pilot: Pilot, whole: Submitted, on_step: OnStep) -> str:

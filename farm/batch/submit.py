@@ -6,7 +6,6 @@ what the books have is there, what storage alone has is recovered, the rest is e
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -59,11 +58,6 @@ class Terms:
 
     def __post_init__(self) -> None:
         problems = submission.label_problems(name=self.name, owner=self.owner)
-        most = self.max_failures
-        if most and not re.fullmatch(r"[0-9]{1,9}|([0-9]{1,2}(\.[0-9]{1,3})?|100)%", most):
-            problems.append(f"max_failures is {most[:40]!r}, wanted a number of jobs, or a share of them such as 5%")
-        if self.limit is not None and self.limit < 1:
-            problems.append(f"limit is {self.limit}, wanted 1 or more slots")
         if problems:
             raise InputRefusedError(problems)
 

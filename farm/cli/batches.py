@@ -84,7 +84,7 @@ def show(
 
 def pause(batch_id: BatchId, as_json: Json = False, folder: Dir = None) -> None:
     """Hold a batch until `farm batch resume`: chunks in hand are given back, and rendered anew then."""
-    _steer(batch_id, lambda batch: batch.pause(), as_json=as_json, folder=folder)
+    _steer(batch_id, lambda batch: batch.pause(), "Paused.", as_json=as_json, folder=folder)
 
 
 def resume(batch_id: BatchId, as_json: Json = False, folder: Dir = None) -> None:
@@ -92,7 +92,7 @@ def resume(batch_id: BatchId, as_json: Json = False, folder: Dir = None) -> None
 
     What failed until now does not stop it again. Cancelled rows stay cancelled: `farm batch retry --cancelled`.
     """
-    _steer(batch_id, lambda batch: batch.resume(), as_json=as_json, folder=folder)
+    _steer(batch_id, lambda batch: batch.resume(), "Goes on.", as_json=as_json, folder=folder)
 
 
 def cancel(batch_id: BatchId, as_json: Json = False, folder: Dir = None) -> None:
@@ -146,12 +146,13 @@ def limit(
     if slots != "none" and not slots.isdecimal():
         raise InputRefusedError([f"SLOTS is {slots!r}, wanted a number of slots, 1 or more, or none"])
     most = None if slots == "none" else int(slots)
-    _steer(batch_id, lambda batch: batch.set_limit(most), as_json=as_json, folder=folder)
+    done = "Any number of slots from now on." if most is None else f"At most {most} slots at once from now on."
+    _steer(batch_id, lambda batch: batch.set_limit(most), done, as_json=as_json, folder=folder)
 
 
 def release(batch_id: BatchId, as_json: Json = False, folder: Dir = None) -> None:
     """Let go all rows that are held, once their pilot was found good."""
-    _steer(batch_id, lambda batch: batch.release(), as_json=as_json, folder=folder)
+    _steer(batch_id, lambda batch: batch.release(), "Released.", as_json=as_json, folder=folder)
 
 
 def reject(
@@ -286,7 +287,7 @@ def _follow(
         raise LeftToItselfError(batch.id, folder) from None
 
 
-def _steer(batch_id: str, move: Callable[[Batch], object], *, as_json: bool, folder: Path | None) -> None:
+def _steer(batch_id: str, move: Callable[[Batch], object], done: str, *, as_json: bool, folder: Path | None) -> None:
     from farm import Farm
 
     with Farm.from_settings(dir=folder) as farm:
@@ -296,7 +297,7 @@ def _steer(batch_id: str, move: Callable[[Batch], object], *, as_json: bool, fol
     if as_json:
         say_json(view.to_dict())
     else:
-        say(headline(view))
+        say(f"{done} {headline(view)}")
 
 
 def _move(

@@ -101,11 +101,14 @@ def test_a_column_nobody_knows_is_named_with_the_nearest(read: Callable[..., lis
 
 
 def test_every_wrong_cell_of_a_row_is_told_at_once_and_other_rows_are_read(read: Callable[..., list[Row]]) -> None:
-    wrong, right = read("m.csv", "speech,portrait,seed,mark,duration\n,p.png,seven,maybe,1:30\nb.wav,p.png,,yes,\n")
+    wrong, right = read(
+        "m.csv", "speech,portrait,seed,mark,duration,priority\n,p.png,seven,maybe,1:30,high\nb.wav,p.png,,yes,,\n"
+    )
     assert wrong.problems == (
         "seed is 'seven', wanted a whole number",
         "mark is 'maybe', wanted true or false",
         "duration is '1:30', wanted a number",
+        "priority is 'high', wanted 0 to 9",
     )
     assert lesson(right).parameters == {"mark": True}
 

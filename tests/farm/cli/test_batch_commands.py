@@ -98,8 +98,9 @@ def test_following_a_batch_ends_when_its_rows_have(cli: Cli, farm: Farm) -> None
 
 
 def test_every_way_to_steer_a_batch_says_how_it_then_stands(cli: Cli, farm: Farm) -> None:
-    assert "paused" in cli("batch", "pause", BATCH).out
-    assert "open" in cli("batch", "resume", BATCH).out
+    assert "Paused." in cli("batch", "pause", BATCH).out
+    assert "Goes on." in cli("batch", "resume", BATCH).out
+    assert "At most 5 slots at once" in cli("batch", "limit", BATCH, "5").out
     assert cli("batch", "limit", BATCH, "4", "--json").json["limit"] == 4
     assert cli("batch", "limit", BATCH, "none", "--json").json["limit"] is None
     assert "3 rows at priority 2." in cli("batch", "priority", BATCH, "2").out
@@ -119,6 +120,7 @@ def test_every_way_to_steer_a_batch_says_how_it_then_stands(cli: Cli, farm: Farm
     [
         pytest.param(("resume", BATCH), "it is not paused and not stopped", id="resume an open one"),
         pytest.param(("limit", BATCH, "many"), "SLOTS is 'many', wanted a number", id="no number of slots"),
+        pytest.param(("submit", "no.csv", "--max-failures", "lots"), "max_failures is 'lots', wanted", id="no share"),
         pytest.param(("limit", BATCH, "0"), "limit is 0, wanted 1 or more slots", id="no slots"),
         pytest.param(("priority", BATCH, "12"), "priority is 12, wanted 0 to 9", id="no priority"),
         pytest.param(("reject", BATCH, "9"), f"row 9 is not in batch {BATCH}", id="no such row"),
