@@ -38,7 +38,7 @@ class Inspection:
         self._chunks: dict[int, list[Problem]] = {}
         self._seams: dict[int, Problem] = {}
         self._cuts = 0
-        self._sides: deque[Measures] = deque(maxlen=2)
+        self._sides: deque[Measures] = deque()
 
     def look_at(self, accepted: Accepted) -> None:
         """Take the next chunk's measures."""
@@ -58,7 +58,8 @@ class Inspection:
 
     def look_at_seam(self, numbers: SeamNumbers) -> None:
         """Take the next seam's numbers, once both of its sides were looked at."""
-        moved = max(movement(side, numbers.frames25) for side in self._sides)
+        before, after = self._sides.popleft(), self._sides[0]
+        moved = max(movement(side, numbers.frames25) for side in (before, after))
         problem = seam_problem(numbers, moved=moved)
         if problem is not None:
             self._seams[self._cuts] = problem

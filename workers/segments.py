@@ -14,12 +14,15 @@ from engine.media.video import SegmentFiles
 from farm.storage import keys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Future
     from pathlib import Path
 
     from engine.spec import ChunkSpec
     from farm.storage.s3 import Storage
+
+    Files = Callable[[ChunkSpec, list[str]], list[keys.SegmentFile]]
+    """Which files of a chunk are wanted, by its frame hashes; asked in order of chunks."""
 
 SHOWN = ("attempt", "slot", "digest", "renderer", "renderer_version", "renderer_facts", "redraw", "taken_from")
 """What a report says of a segment."""
@@ -53,20 +56,36 @@ class Segments:
         self._folder = folder
 
     def ends(self) -> Iterator[Accepted]:
-        """Each with its head and tail; they are gone when the one after the next is asked for."""
-        return self._each(("head.mkv", "tail.mkv"), folder="ends", kept=2)
+        """Each with its tail, and with its head unless that is, frame by frame, what the one before ends with.
+
+        They are gone when the third behind is asked for.
+        """
+        left: list[str] = []
+
+        def unlike(chunk: ChunkSpec, hashes: list[str]) -> list[keys.SegmentFile]:
+            nonlocal left
+            files: list[keys.SegmentFile] = []
+            if hashes[: chunk.head] != left:
+                files.append("head.mkv")
+            if chunk.tail:
+                files.append("tail.mkv")
+            left = hashes[len(hashes) - chunk.tail :]
+            return files
+
+        return self._each(unlike, folder="ends", kept=3)
 
     def bodies(self) -> Iterator[Segment]:
         """Each with its body, which is gone when the next is asked for."""
-        return (accepted.segment for accepted in self._each(("body.mp4",), folder="bodies", kept=1))
+        each = self._each(lambda _chunk, _hashes: ["body.mp4"], folder="bodies", kept=1)
+        return (accepted.segment for accepted in each)
 
-    def _each(self, names: Sequence[keys.SegmentFile], *, folder: str, kept: int) -> Iterator[Accepted]:
+    def _each(self, files: Files, *, folder: str, kept: int) -> Iterator[Accepted]:
         """The next is fetched while this one is worked on."""
         on_disk: list[Path] = []
         with ThreadPoolExecutor(1, "segments") as aside:
 
             def fetch(chunk: ChunkSpec, attempt: str) -> Future[Accepted]:
-                return aside.submit(self._fetch, chunk, attempt, self._folder / folder / str(chunk.index), names)
+                return aside.submit(self._fetch, chunk, attempt, self._folder / folder / str(chunk.index), files)
 
             coming = fetch(*self._chosen[0])
             for position, (chunk, _) in enumerate(self._chosen):
@@ -78,14 +97,12 @@ class Segments:
                 on_disk.append(self._folder / folder / str(chunk.index))
                 yield accepted
 
-    def _fetch(self, chunk: ChunkSpec, attempt: str, folder: Path, names: Sequence[keys.SegmentFile]) -> Accepted:
+    def _fetch(self, chunk: ChunkSpec, attempt: str, folder: Path, files: Files) -> Accepted:
         folder.mkdir(parents=True)
         facts = self._facts(chunk, attempt)
-        there = {"head.mkv": bool(chunk.head), "tail.mkv": bool(chunk.tail), "body.mp4": True}
-        for name in names:
-            if there[name]:
-                self._storage.get_file(keys.segment(self._job, chunk.index, attempt, name), folder / name)
-        files = SegmentFiles(
+        for name in files(chunk, facts["frame_hashes"]):
+            self._storage.get_file(keys.segment(self._job, chunk.index, attempt, name), folder / name)
+        segment = SegmentFiles(
             folder / "body.mp4",
             folder / "head.mkv" if chunk.head else None,
             folder / "tail.mkv" if chunk.tail else None,
@@ -94,7 +111,7 @@ class Segments:
             hashes=tuple(facts["frame_hashes"]),
         )
         measures = Measures.from_dict(facts["measures"])
-        return Accepted(Segment(chunk, files, measures.step), facts, measures)
+        return Accepted(Segment(chunk, segment, measures.step), facts, measures)
 
     def _facts(self, chunk: ChunkSpec, attempt: str) -> dict[str, Any]:
         """segment.json; kept on disk, for it is wanted with the ends and again with the body."""

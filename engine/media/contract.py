@@ -57,25 +57,40 @@ def check_contract(
 
 @dataclass
 class _Packets:
-    """What one pass over the file's packets leaves behind: a few numbers, however long the file."""
+    """What one pass over a stream's packets leaves behind: a few numbers, however long the file.
 
+    base: seconds of a tick. step: ticks that one packet lasts, as a rule.
+    """
+
+    base: Fraction
+    step: Fraction
     count: int = 0
-    first: Fraction | None = None
-    stop: Fraction = Fraction(0)
+    start: int | None = None
     uneven: list[int] = field(default_factory=list)
     keys: set[int] = field(default_factory=set)
+    _last: int = 0
 
-    def add(self, packet: Packet[Any], step: Fraction) -> None:
-        """Note a packet, in seconds; `step` is what one lasts."""
-        time = Fraction(packet.pts or 0) * packet.time_base
-        if self.first is None:
-            self.first = time
-        elif time != self.stop and len(self.uneven) < 3:
+    @classmethod
+    def of(cls, stream: VideoStream | AudioStream, lasting: Fraction) -> _Packets:
+        """lasting: seconds of one packet."""
+        base = stream.time_base or Fraction(1)
+        return cls(base, lasting / base)
+
+    def add(self, packet: Packet[Any]) -> None:
+        time = packet.pts or 0
+        if self.start is None:
+            self.start = time
+        elif time - self._last != self.step and len(self.uneven) < 3:
             self.uneven.append(self.count)
         if packet.is_keyframe:
             self.keys.add(self.count)
         self.count += 1
-        self.stop = time + step
+        self._last = time
+
+    @property
+    def first(self) -> Fraction | None:
+        """When the first one begins, in seconds."""
+        return None if self.start is None else self.start * self.base
 
 
 def _index_problems(video: Path) -> Iterator[str]:
@@ -144,16 +159,17 @@ def _plain(value: object) -> str:
 
 
 def _read_packets(file: InputContainer) -> tuple[_Packets, _Packets, list[Cue]]:
-    pictures, sound = _Packets(), _Packets()
+    track = file.streams.audio[0]
+    pictures = _Packets.of(file.streams.video[0], Fraction(1, FRAME_RATE))
+    sound = _Packets.of(track, Fraction(AAC_FRAME, track.codec_context.sample_rate))
     texts: list[Cue] = []
-    audio_frame = Fraction(AAC_FRAME, file.streams.audio[0].codec_context.sample_rate)
     for packet in file.demux():
         if packet.dts is None:
             continue  # the demuxer's end mark
         if packet.stream.type == "video":
-            pictures.add(packet, Fraction(1, FRAME_RATE))
+            pictures.add(packet)
         elif packet.stream.type == "audio":
-            sound.add(packet, audio_frame)
+            sound.add(packet)
         elif cue := cue_of(packet):
             texts.append(cue)
     return pictures, sound, texts

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -27,8 +26,9 @@ NEARBY = 75
 """frames25 of each body, next to the seam, whose steps count as ordinary: three seconds."""
 LEAST_STEP = 0.1
 """Levels; an ordinary step counts as no less, so that a still picture's seam is not measured against nothing."""
-_THREADS = 2
-_AHEAD = 3  # frames mixed before the encoder asks for them
+_opencv_lock = Lock()
+_seams_in_hand: list[int] = []
+"""OpenCV's number of threads before each seam that is being made now."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,8 @@ class Mixed:
     new: Frame
     alignment: Alignment | None
     """None where the whole seam agrees."""
+    hash: str = ""
+    """Of `frame`, where it is known already."""
 
 
 def encode_seam(before: Segment, after: Segment, out: Path, *, encoding: Encoding) -> Seam:
@@ -99,7 +101,7 @@ def encode_seam(before: Segment, after: Segment, out: Path, *, encoding: Encodin
     with VideoSink(out, size, encoding.for_seam()) as sink, closing(crossfaded(before, after)) as frames:
         for mixed in frames:
             sink.write(mixed.frame)
-            hashes.append(frame_hash(mixed.frame))
+            hashes.append(mixed.hash or frame_hash(mixed.frame))
             tally.add(mixed)
         sink.finish()
     return Seam(out, tuple(hashes), tally.numbers())
@@ -111,28 +113,31 @@ def crossfaded(before: Segment, after: Segment) -> Generator[Mixed]:
     leaving = before.files.hashes[len(before.files.hashes) - overlap :]
     coming = after.files.hashes[:overlap]
     if leaving == coming:
-        yield from (Mixed(frame, frame, frame, None) for frame in _verified(before.files.tail, leaving))
+        for frame, known in zip(_verified(before.files.tail, leaving), leaving, strict=True):
+            yield Mixed(frame, frame, frame, None, known)
         return
-    sides = enumerate(zip(_verified(before.files.tail, leaving), _verified(after.files.head, coming), strict=True))
-    with _opencv_in_one_thread(), ThreadPoolExecutor(_THREADS) as pool:
-        # each frame is mixed by itself, while others are decoded and encoded
-        coming_up: deque[Future[Mixed]] = deque()
-        for position, (old, new) in sides:
-            coming_up.append(pool.submit(mix, old, new, position, overlap))
-            if len(coming_up) > _AHEAD:
-                yield coming_up.popleft().result()
-        yield from (future.result() for future in coming_up)
+    sides = zip(_verified(before.files.tail, leaving), _verified(after.files.head, coming), strict=True)
+    with _opencv_in_one_thread():
+        for position, (old, new) in enumerate(sides):
+            yield mix(old, new, position, overlap)
 
 
 @contextmanager
 def _opencv_in_one_thread() -> Iterator[None]:
-    """The flow was seen to differ, once in thousands of times, where OpenCV shared its search between threads."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
+    """The flow was seen to differ, once in thousands of times, where OpenCV shared its search between threads.
+
+    Its number of threads is the whole process's: the last of the seams that are made at once gives it back.
+    """
+    with _opencv_lock:
+        _seams_in_hand.append(_seams_in_hand[0] if _seams_in_hand else cv2.getNumThreads())
+        cv2.setNumThreads(1)
     try:
         yield
     finally:
-        cv2.setNumThreads(before)
+        with _opencv_lock:
+            before = _seams_in_hand.pop()
+            if not _seams_in_hand:
+                cv2.setNumThreads(before)
 
 
 def mix(old: Frame, new: Frame, position: int, overlap: int) -> Mixed:

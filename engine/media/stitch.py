@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from engine.errors import RenderError
@@ -17,19 +19,26 @@ if TYPE_CHECKING:
 
 __all__ = ["Segment", "join", "make_seams"]
 
+_SEAMS_AT_ONCE = 2
+
 
 def make_seams(segments: Iterable[Segment], *, plan: Plan, directory: Path, encoding: Encoding) -> Iterator[Seam]:
     """Make every seam of a job, in order, as a small file in `directory`; of the segments only head and tail are read.
 
-    Segments are taken one at a time, in the plan's order; while one is asked for, only the one before is still needed.
+    Segments are taken one at a time, in the plan's order; while one is asked for, the two before are still needed.
     Raises RenderError for a segment that is missing, damaged, not of this plan or not of one size.
     """
     before: Segment | None = None
-    for segment in _in_order(segments, plan):
-        if before is not None:
-            out = directory / f"seam-{segment.chunk.index}.mp4"
-            yield encode_seam(before, segment, out, encoding=encoding)
-        before = segment
+    making: deque[Future[Seam]] = deque()
+    with ThreadPoolExecutor(_SEAMS_AT_ONCE, "seams") as pool:
+        for segment in _in_order(segments, plan):
+            if before is not None:
+                out = directory / f"seam-{segment.chunk.index}.mp4"
+                making.append(pool.submit(encode_seam, before, segment, out, encoding=encoding))
+            if len(making) == _SEAMS_AT_ONCE:
+                yield making.popleft().result()
+            before = segment
+        yield from (seam.result() for seam in making)
 
 
 def join(

@@ -123,9 +123,9 @@ def test_one_three_and_ten_chunks_give_one_video(tmp_path: Path) -> None:
         assert seams.mean() >= rest.mean() - 1
 
 
-def test_seams_are_made_of_the_ends_and_joined_to_the_bodies_of_two_segments_at_a_time(
-    lesson: Lesson, tmp_path: Path
-) -> None:
+def test_seams_need_the_ends_of_three_segments_at_a_time_and_joining_the_body_of_one(tmp_path: Path) -> None:
+    lesson = make_lesson(tmp_path, samples=6 * RATE + 123, chunk_seconds=1)
+    assert len(lesson.segments) == 6
     segments = write_segments(tmp_path / "work", lesson.plan, lambda _, frame25: picture_of(frame25))
 
     def deleting(which: str, kept: int) -> Iterator[Segment]:
@@ -136,7 +136,7 @@ def test_seams_are_made_of_the_ends_and_joined_to_the_bodies_of_two_segments_at_
             yield segment
 
     bodies = [segment.files.body.rename(tmp_path / f"{segment.chunk.index}.mp4") for segment in segments]
-    seams = list(make_seams(deleting("*.mkv", 2), plan=lesson.plan, directory=tmp_path, encoding=ENCODING))
+    seams = list(make_seams(deleting("*.mkv", 3), plan=lesson.plan, directory=tmp_path, encoding=ENCODING))
     for segment, body in zip(segments, bodies, strict=True):
         body.rename(segment.files.body)
     out = tmp_path / "video.mp4"
