@@ -8,6 +8,7 @@ import os
 import secrets
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from workers.studio import Studio
 
 log = logging.getLogger(__name__)
+
+AT_ONCE = 4
+"""Requests to storage that a slot makes at once."""
 
 
 @dataclass
@@ -74,7 +78,7 @@ class SlotWorker(Worker):
 
     facts: what the books know of it. studio: set up for the job it stays on, dropped when another comes. speech, asked:
     of the job it was on last, what was read of its speech, what it was asked for and its plan. probes_kept: keys of the
-    probes that it knows to be in storage.
+    probes that it knows to be in storage. aside: the threads that put things into storage.
     """
 
     slot: Slot = field(kw_only=True)
@@ -84,6 +88,7 @@ class SlotWorker(Worker):
     speech: StoredSpeech | None = None
     asked: tuple[JobRequest, Plan] | None = None
     probes_kept: set[str] = field(default_factory=set)
+    aside: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(AT_ONCE, "storage"))
 
     def has_next(self) -> bool:
         """Whether a chunk waits for this slot; False where the books cannot say."""

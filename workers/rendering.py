@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from engine.media.video import Encoding, SegmentFiles, SegmentWriter, digest_of
 from engine.renderer import Inputs
+from farm.errors import FarmError
 from farm.jobs.model import STITCH
 from farm.jobs.store import Recorded, cpu_message
 from farm.reuse import Source, offer
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from engine.plan import Plan
     from engine.spec import ChunkSpec
     from farm.jobs.request import JobRequest
+    from farm.storage.s3 import Storage
     from workers.process import SlotWorker
 
 log = logging.getLogger(__name__)
@@ -111,14 +113,14 @@ def _publish(
         ("head.mkv", files.head, "video/x-matroska"),
         ("tail.mkv", files.tail, "video/x-matroska"),
     )
-    with ThreadPoolExecutor(len(parts)) as at_once:
-        uploads = [
-            at_once.submit(
-                worker.storage.put_file, keys.segment(job, chunk.index, number, name), path, content_type=content_type
-            )
-            for name, path, content_type in parts
-            if path is not None
-        ]
+    uploads = [
+        worker.aside.submit(
+            worker.storage.put_file, keys.segment(job, chunk.index, number, name), path, content_type=content_type
+        )
+        for name, path, content_type in parts
+        if path is not None
+    ]
+    wait(uploads)  # all of them, whatever becomes of one: the files go with their folder
     for upload in uploads:
         upload.result()
     segment = {
@@ -144,4 +146,12 @@ def _publish(
     # last of all: a segment without it does not exist
     worker.storage.put_json(keys.segment(job, chunk.index, number, "segment.json"), segment)
     if recipe is not None:
-        offer(worker.storage, recipe, Source(job, chunk.index, number))
+        worker.aside.submit(_offer, worker.storage, recipe, Source(job, chunk.index, number))
+
+
+def _offer(storage: Storage, recipe: str, source: Source) -> None:
+    """Nobody waits for it: without it the same content would be rendered again, and nothing is lost."""
+    try:
+        offer(storage, recipe, source)
+    except FarmError as error:
+        log.warning("chunk %d is not offered to others: %s", source.chunk + 1, error)

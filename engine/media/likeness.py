@@ -66,7 +66,7 @@ class PortraitFace:
         """Where this face is in a [height, width, 3] RGB frame, or the one most like it; None without any."""
         small = _shrunk(frame, self.searched)
         seen = self._most_alike(small, frame)
-        if seen is None or seen.likeness < SAME_FACE:
+        if small is not frame and (seen is None or seen.likeness < SAME_FACE):
             # a small frame costs a third, and now and then its face is missed or its eyes are taken for brows
             again = self._most_alike(frame, frame)
             seen = max((one for one in (seen, again) if one), key=lambda one: one.likeness, default=None)

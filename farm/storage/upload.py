@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 PART_BYTES = 16 << 20
 """Larger files go up in parts of this size."""
+SMALL_BYTES = 4 << 20
+"""Files up to this size are read before they are sent: for what it reads itself, botocore first asks the server whether
+it may send, and waits for the answer.
+"""
 PARTS_AT_ONCE = 4
 """Parts in flight; servers that write them in order hold the others in memory."""
 
@@ -43,7 +47,8 @@ def upload(
     size = path.stat().st_size
     if size <= PART_BYTES:  # boto3's manager starts a dozen threads for any file
         with path.open("rb") as file:
-            client.put_object(Bucket=address.bucket, Key=address.key, Body=file, **extra)
+            body = file.read() if size <= SMALL_BYTES else file
+            client.put_object(Bucket=address.bucket, Key=address.key, Body=body, **extra)
         if on_progress:
             on_progress(1.0)
         return
