@@ -25,13 +25,13 @@ from farm.storage.s3 import Storage
 from workers.planfile import PlanFile
 from workers.slots import LAUNCHER_VARIABLE, SLOT_VARIABLE, Slot, cpu_worker_name, machine, own_slot
 from workers.speech import StoredSpeech
+from workers.studio import Faces, Studio
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from engine.plan import Plan
     from farm.settings import Settings
-    from workers.studio import Studio
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,8 @@ class SlotWorker(Worker):
     """A render slot: a Worker with its device and the renderers it has loaded.
 
     facts: what the books know of it. studio: set up for the job it stays on, dropped when another comes. speech, asked:
-    of the job it was on last, what was read of its speech, what it was asked for and its plan. probes_kept: keys of the
+    of the job it was on last, what was read of its speech, what it was asked for and its plan. faces: of the portraits
+    that it drew lately. probes_kept: keys of the
     probes that it knows to be in storage. aside: the threads that put things into storage.
     """
 
@@ -85,6 +86,7 @@ class SlotWorker(Worker):
     facts: dict[str, Any] = field(default_factory=dict)
     renderers: dict[str, Renderer] = field(default_factory=dict)
     studio: Studio | None = None
+    faces: Faces = field(default_factory=Faces)
     speech: StoredSpeech | None = None
     asked: tuple[JobRequest, Plan] | None = None
     probes_kept: set[str] = field(default_factory=set)

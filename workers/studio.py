@@ -16,30 +16,50 @@ from workers.beside import beside
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from engine.media.likeness import PortraitFace
     from engine.renderer import Frame, Inputs, OnProgress, Renderer
     from engine.spec import ChunkSpec
     from farm.jobs.request import JobRequest
 
 
+MOST_FACES = 64
+"""Portraits whose faces a slot remembers."""
+
+
+class Faces:
+    """The faces of portraits that a slot drew lately, by SHA-256 of the photo: presenters come again and again."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, PortraitFace] = {}
+
+    def of(self, sha256: str, photo: Frame) -> PortraitFace:
+        """Raises PortraitError for a photo without a face."""
+        if sha256 not in self._known:
+            while len(self._known) >= MOST_FACES:
+                del self._known[next(iter(self._known))]
+            self._known[sha256] = Meter.face_of(photo)
+        return self._known[sha256]
+
+
 class Studio:
     """What a slot sets up for a job and keeps while it stays on it; nothing of it depends on the chunk."""
 
-    def __init__(self, request: JobRequest, renderer: Renderer, inputs: Inputs, features: Any) -> None:
+    def __init__(self, request: JobRequest, renderer: Renderer, inputs: Inputs, features: Any, faces: Faces) -> None:
         self.job = request.id
         self._request = request
         self._renderer = renderer
         self._frames25 = inputs.frames25
         self._features = features
         photo = load_portrait(inputs.portrait)
-        self._face = Meter.face_of(photo)
+        self._face = faces.of(request.portrait, photo)
         wants_form = request.output.pixels is not None or request.output.paste_back
         self._photo: Frame | None = photo if wants_form else None
         self._form: Form | None = None
 
     @classmethod
-    def set_up(cls, request: JobRequest, renderer: Renderer, inputs: Inputs) -> Self:
+    def set_up(cls, request: JobRequest, renderer: Renderer, inputs: Inputs, faces: Faces) -> Self:
         """Let the renderer prepare, while the portrait's file is there."""
-        return cls(request, renderer, inputs, renderer.prepare(inputs))
+        return cls(request, renderer, inputs, renderer.prepare(inputs), faces)
 
     def facts(self) -> dict[str, str]:
         """What the reports say of a render beyond the spec."""

@@ -24,7 +24,7 @@ from farm.local.servers import redis_server
 from farm.storage import keys
 from tests.conftest import PORTRAIT, ROOT, running, wait_until
 from workers.planfile import PlanFile
-from workers.studio import Studio
+from workers.studio import Faces, Studio
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -140,7 +140,7 @@ def drawn(farm: Farm, job: Job, chunk: int, folder: Path) -> tuple[list[str], st
     renderer = PreviewRenderer()
     renderer.load("cpu")
     inputs = Inputs(portrait, PcmSpeech(pcm), request.spec, plan.frames25, plan.gen_frames)
-    studio = Studio.set_up(request, renderer, inputs)
+    studio = Studio.set_up(request, renderer, inputs, Faces())
     spec = plan.chunks[chunk]
     with SegmentWriter(out, spec, Encoding.of(request.output.quality)) as writer:
         studio.draw(spec, studio.meter(spec), lambda _share: None, writer.write)

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from engine.errors import RenderError
+from engine.media.image import load_portrait
+from engine.media.likeness import PortraitFace
 from engine.plan import Geometry, plan_chunks
 from engine.renderer import Inputs
 from engine.spec import OutputSpec, RenderSpec
 from tests.farm.hands import REQUEST
 from tests.renderers import SIDE, Stripes
-from workers.studio import Studio
+from workers.studio import MOST_FACES, Faces, Studio
 
 if TYPE_CHECKING:
     from engine.renderer import Frame
@@ -47,6 +49,19 @@ class Slipping(Stripes):
 def test_a_frame_that_is_no_picture_like_the_others_is_named(other: Frame, said: str, smoothing: float) -> None:
     request = replace(REQUEST, id="20260101-000000-000001", output=OutputSpec(smoothing=smoothing))
     inputs = Inputs(PORTRAIT, None, RenderSpec(), PLAN.frames25, PLAN.gen_frames)  # type: ignore[arg-type]
-    studio, chunk = Studio.set_up(request, Slipping(other), inputs), PLAN.chunks[0]
+    studio, chunk = Studio.set_up(request, Slipping(other), inputs, Faces()), PLAN.chunks[0]
     with pytest.raises(RenderError, match=said):
         studio.draw(chunk, studio.meter(chunk), lambda _: None, lambda _: None)
+
+
+def test_a_portrait_that_comes_again_is_not_searched_for_its_face_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    photo, faces, searched = load_portrait(PORTRAIT), Faces(), []
+    find = PortraitFace.of
+    monkeypatch.setattr(PortraitFace, "of", lambda photo: searched.append(photo) or find(photo))
+    first = faces.of("a", photo)
+    assert faces.of("a", photo) is first
+    assert len(searched) == 1
+    for number in range(MOST_FACES):  # so many others later it is forgotten
+        faces.of(f"b{number}", photo)
+    faces.of("a", photo)
+    assert len(searched) == MOST_FACES + 2
