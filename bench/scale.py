@@ -36,6 +36,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 ROOT = Path(__file__).parent.parent
+COUNTING = """
+import time
+began = time.perf_counter()
+sum(i * i for i in range(6_000_000))
+print(time.perf_counter() - began)
+"""
+"""Work for one core, which prints its seconds."""
 WANTED = 0.97
 CHUNK_SECONDS = 0.8
 """Video of a chunk: so few frames that encoding them is nearly nothing."""
@@ -205,7 +212,9 @@ def measure(slots: int, seconds: float) -> dict[str, Any]:
 
 
 def found_in(renders: Mapping[str, list[Render]], stretch: Stretch) -> dict[str, Any]:
-    """Figures of a stretch; milliseconds are medians of a chunk, `cpu_ms` is the mean of all processor time for one."""
+    """Figures of a stretch; milliseconds are medians of a chunk, `mean` and `cpu_ms` means: of the time between two
+    renders, and of all processor time for one.
+    """
     within = [
         (before, after)
         for of_slot in renders.values()
@@ -213,7 +222,9 @@ def found_in(renders: Mapping[str, list[Render]], stretch: Stretch) -> dict[str,
         if stretch.start <= before.end[0] and after.begin[0] < stretch.stop
     ]
     between = [tuple(b - a for a, b in zip(one.end, two.begin, strict=True)) for one, two in within]
-    gap, own, waited, _ = (round(1000 * statistics.median(column), 1) for column in zip(*between, strict=True))
+    columns = list(zip(*between, strict=True))
+    gap, own, waited, _ = (round(1000 * statistics.median(column), 1) for column in columns)
+    means = [round(1000 * statistics.mean(column), 1) for column in columns]
     return {
         "slots": len(renders),
         "seconds": round(stretch.seconds, 1),
@@ -223,12 +234,28 @@ def found_in(renders: Mapping[str, list[Render]], stretch: Stretch) -> dict[str,
         "gap_ms": gap,
         "gap_cpu_ms": own,
         "gap_waited_for_core_ms": waited,
+        "mean": dict(zip(("gap_ms", "gap_cpu_ms", "gap_waited_for_core_ms"), means, strict=False)),
         "encoding_ms": round(1000 * statistics.median(r.end[0] - r.begin[0] - r.inside for r, _ in within), 1),
         "drawing_cpu_ms": round(1000 * statistics.median(r.end[3] - r.begin[3] for r, _ in within), 1),
         "cpu_ms": {kind: round(1000 * spent / len(within), 1) for kind, spent in sorted(stretch.cpu.items())},
         "cores_used": round(sum(stretch.cpu.values()) / stretch.seconds, 2),
         "cores_used_by_others": round(stretch.others / stretch.seconds, 2),
     }
+
+
+def speed_in_company() -> float:
+    """How fast a core is while all others are busy, in parts of its speed alone: cores may be threads of one core."""
+    alone, together = (_seconds_of_counting(count) for count in (1, os.cpu_count() or 1))
+    return round(alone / together, 3)
+
+
+def _seconds_of_counting(processes: int) -> float:
+    """Median of three."""
+    rounds = []
+    for _ in range(3):
+        at_work = [subprocess.Popen([sys.executable, "-c", COUNTING], stdout=subprocess.PIPE) for _ in range(processes)]
+        rounds.append(statistics.mean(float(process.communicate()[0]) for process in at_work))
+    return statistics.median(rounds)
 
 
 def main() -> None:
@@ -240,7 +267,7 @@ def main() -> None:
     rows = [measure(int(slots), args.seconds) for slots in args.slots.split(",")]
     reached = all(row["inside"] >= WANTED for row in rows)
     if args.json:
-        print(json.dumps({"rows": rows, "reached": reached}))
+        print(json.dumps({"rows": rows, "reached": reached, "speed_in_company": speed_in_company()}))
     else:
         for row in rows:
             print(json.dumps(row))

@@ -4,10 +4,11 @@
     python -m bench.scale_model scale.json [--picture PATH] [--json]
 
 Every slot goes round: it renders, then needs processor time of its own, of its parent, of storage and of Redis, and
-waits for answers. On one machine all of that queues for the same cores. Where each slot has a machine of its own, only
-Redis is shared, which runs one script at a time. What a chunk costs is taken from the farm that waited least for cores;
-all of them say how far the model is to be trusted. It knows no other work on the machine: where there was some, it says
-more than was measured. Exit code 1 where it is off by more than a point.
+waits for answers. On one machine all of that queues for the same cores, and so does the stitch of each job that ends.
+Where each slot has a machine of its own, only Redis is shared, which runs one script at a time. What a chunk costs is
+taken from the farm that waited least for cores, what a stitch costs from the largest; how much slower cores are while
+all are busy was measured beside. All farms say how far the model is to be trusted. It knows no other work on the
+machine. Exit code 1 where it is off by more than a point.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageDraw
+
+from bench.scale import CHUNKS_A_SLOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -42,7 +45,8 @@ class Costs:
     """Seconds for each chunk. render: inside the renderer. All else is processor time, but for `waits`.
 
     drawing: the slot's own beside the renderer, while that renders; child: the same between two renders. parent:
-    Celery's. beside: of who works for the chunk while no slot waits for it. waits: for answers, with no core in use.
+    Celery's. beside: of who works for the chunk while no slot waits for it. stitch: of its job's stitch, all of whose
+    chunks are paid at once. waits: for answers, with no core in use. company: a core's speed while all are busy.
     """
 
     render: float
@@ -52,7 +56,9 @@ class Costs:
     storage: float
     books: float
     beside: float = 0.0
+    stitch: float = 0.0
     waits: float = 0.0
+    company: float = 1.0
 
 
 class Line:
@@ -70,7 +76,7 @@ class Floor:
         self._costs, self._slots, self._one_machine = costs, slots, cores is not None
         self._cores, self._books = Line(cores or 0), Line(1)
         self._due: list[tuple[float, int, Any, Any]] = []
-        self._count = 0
+        self._count = self._rendered = 0
         self._now = self.inside = 0.0
         self._watched = 0.0, 0.0
 
@@ -103,6 +109,9 @@ class Floor:
                 yield "books", costs.books / ROUNDS
             yield "core", costs.parent
             yield "beside", costs.beside
+            self._rendered += 1
+            if self._rendered % (CHUNKS_A_SLOT * self._slots) == 0:
+                yield "beside", costs.stitch * CHUNKS_A_SLOT * self._slots
             yield "wait", costs.waits
 
     def _go_on(self, slot: Iterator[Step]) -> None:
@@ -125,7 +134,8 @@ class Floor:
             slot, seconds = line.waiting.popleft()
             line.free -= 1
             served = min(seconds, SLICE)
-            self._at(self._now + served, self._served, (line, slot, seconds - served))
+            speed = self._costs.company if line is self._cores and not line.free else 1.0
+            self._at(self._now + served / speed, self._served, (line, slot, seconds - served))
 
     def _served(self, what: tuple[Line, Any, float]) -> None:
         line, slot, left = what
@@ -148,21 +158,25 @@ class Floor:
 def share(costs: Costs, slots: int, *, cores: int | None) -> float:
     """Share of slot time inside the renderer."""
     round_of_all = slots * (_processor_time(costs) / cores if cores else costs.books)  # where all stand in line
-    watched = max(20 * costs.render, 2 * round_of_all)
-    return Floor(costs, slots, cores).run(watched, after=max(5 * costs.render, 2 * round_of_all))
+    job = CHUNKS_A_SLOT * max(costs.render, round_of_all)  # its stitch is in what is watched
+    return Floor(costs, slots, cores).run(2 * job, after=job)
 
 
 def _processor_time(costs: Costs) -> float:
-    return costs.drawing + costs.child + costs.parent + costs.storage + costs.books + costs.beside
+    return costs.drawing + costs.child + costs.parent + costs.storage + costs.books + costs.beside + costs.stitch
 
 
-def costs_of(row: Mapping[str, Any]) -> Costs:
-    """What bench/scale.py found of a farm, as the model wants it; nothing is fitted to the share that it is held to.
+def costs_of(found: Mapping[str, Any]) -> Costs:
+    """What bench/scale.py found, as the model wants it; nothing is fitted to the share that it is held to.
 
     waits: what is left of the time between two renders without all processor time, and waiting for a core.
     """
+    rows = found["rows"]
+    row = min(rows, key=lambda row: row["mean"]["gap_waited_for_core_ms"])
+    largest = max(rows, key=lambda row: row["chunks"])
     spent = {kind: ms / 1000 for kind, ms in row["cpu_ms"].items()}
-    child, parent, storage, books = row["gap_cpu_ms"] / 1000, spent["slot's parent"], spent["s3"], spent["redis"]
+    gap, own, waited = (row["mean"][name] / 1000 for name in ("gap_ms", "gap_cpu_ms", "gap_waited_for_core_ms"))
+    child, parent, storage, books = own, spent["slot's parent"], spent["s3"], spent["redis"]
     drawing = row["drawing_cpu_ms"] / 1000  # the slot's other threads send, renew and keep the log meanwhile
     return Costs(
         render=row["render_ms"] / 1000,
@@ -171,18 +185,20 @@ def costs_of(row: Mapping[str, Any]) -> Costs:
         parent=parent,
         storage=storage,
         books=books,
-        beside=spent["cpu worker"]
-        + spent["sweeper"]
-        + spent["launcher"]
-        + max(0.0, spent["slot's child"] - child - drawing),
-        waits=max(0.0, (row["gap_ms"] - row["gap_waited_for_core_ms"]) / 1000 - child - parent - storage - books),
+        beside=spent["sweeper"] + spent["launcher"] + max(0.0, spent["slot's child"] - child - drawing),
+        stitch=largest["cpu_ms"]["cpu worker"] / 1000,
+        waits=max(0.0, gap - waited - child - parent - storage - books),
+        company=found["speed_in_company"],
     )
 
 
 def bounds(costs: Costs) -> dict[str, float]:
     """Slots at which something has no time left, though nobody waited for anything else."""
     cycle = costs.render / WANTED
-    return {f"{CORES} cores for all": CORES * cycle / _processor_time(costs), "Redis alone": cycle / costs.books}
+    return {
+        f"{CORES} cores for all": CORES * costs.company * cycle / _processor_time(costs),
+        "Redis alone": cycle / costs.books,
+    }
 
 
 def picture(
@@ -222,8 +238,9 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, metavar="PATH", help="PNG of the curves")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    rows = sorted(json.loads(args.found.read_text())["rows"], key=lambda row: row["slots"])
-    costs = costs_of(min(rows, key=lambda row: row["gap_waited_for_core_ms"]))
+    measured = json.loads(args.found.read_text())
+    rows = sorted(measured["rows"], key=lambda row: row["slots"])
+    costs = costs_of(measured)
     curves = {
         f"all on one machine of {CORES} cores": [(slots, share(costs, slots, cores=CORES)) for slots in SLOTS],
         "each slot on a machine of its own": [(slots, share(costs, slots, cores=None)) for slots in SLOTS],

@@ -48,10 +48,26 @@ def test_what_is_left_of_a_gap_is_waiting_and_other_peoples_work_is_not() -> Non
         "slot's parent": 10,
         "sweeper": 2,
     }
-    row = {"render_ms": 2000, "gap_ms": 160, "gap_cpu_ms": 20, "gap_waited_for_core_ms": 100, "drawing_cpu_ms": 15}
-    costs = costs_of(row | {"cpu_ms": spent})
-    assert (costs.drawing, costs.beside, costs.waits) == pytest.approx((0.015, 0.011, 0.015))
+    means = {"gap_ms": 160, "gap_cpu_ms": 20, "gap_waited_for_core_ms": 100}
+    row = {"chunks": 60, "render_ms": 2000, "drawing_cpu_ms": 15, "mean": means, "cpu_ms": spent}
+    # a larger farm says what a stitch costs, for there more of them ended while it was watched
+    busier = {"chunks": 600, "mean": means | {"gap_waited_for_core_ms": 130}, "cpu_ms": spent | {"cpu worker": 9}}
+    costs = costs_of({"rows": [busier, row], "speed_in_company": 0.8})
+    assert (costs.drawing, costs.beside, costs.waits) == pytest.approx((0.015, 0.008, 0.015))
+    assert (costs.stitch, costs.company) == (0.009, 0.8)
     assert share(costs, 1, cores=2) == pytest.approx(2 / 2.075, abs=0.005)
+
+
+def test_stitches_are_paid_in_one_go_and_hold_up_slots_only_where_cores_are_short() -> None:
+    stitched = replace(CHUNK, stitch=0.02)
+    assert share(stitched, 2, cores=2) == pytest.approx(share(CHUNK, 2, cores=2), abs=0.01)
+    assert share(stitched, 50, cores=2) < share(CHUNK, 50, cores=2) - 0.02
+
+
+def test_cores_that_are_slower_in_company_carry_fewer_slots() -> None:
+    slower = replace(CHUNK, company=0.7)
+    assert share(slower, 100, cores=2) == pytest.approx(0.7 * share(CHUNK, 100, cores=2), rel=0.05)
+    assert share(slower, 1, cores=2) == pytest.approx(share(CHUNK, 1, cores=2), abs=0.005)
 
 
 def test_a_render_that_ends_after_the_stretch_counts_as_far_as_it_lies_within() -> None:
