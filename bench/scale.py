@@ -30,6 +30,7 @@ import psutil
 from bench.waiting import LOG_VARIABLE, RENDER_SECONDS
 from engine.spec import SPEECH_RATE
 from farm import Farm, Settings
+from farm.jobs.model import STITCH
 from farm.local.servers import redis_server, s3_server
 
 if TYPE_CHECKING:
@@ -68,12 +69,15 @@ class Render:
 
 @dataclass(frozen=True)
 class Stretch:
-    """What was measured between two moments of the clock: processor seconds by what used them, of ours and all."""
+    """What was measured between two moments of the clock: processor seconds by what used them, of ours and all; and how
+    many chunks were stitched, of a stitch that lies within in part that part.
+    """
 
     start: float
     stop: float
     cpu: dict[str, float]
     others: float
+    stitched: float
 
     @property
     def seconds(self) -> float:
@@ -158,7 +162,20 @@ def watch(farm: Farm, slots: int, seconds: float) -> Stretch:
         raise RuntimeError(f"{left} chunks are left for {slots} slots: the queue ran empty, nothing was measured")
     ours = {kind: after[kind] - cpu.get(kind, 0.0) for kind in after}
     busy = (whole_after.user + whole_after.nice + whole_after.system) - (whole.user + whole.nice + whole.system)
-    return Stretch(start, stop, ours, busy - sum(ours.values()))
+    stitched = stitched_within(farm, time.time() - (time.monotonic() - start), time.time() - (time.monotonic() - stop))
+    return Stretch(start, stop, ours, busy - sum(ours.values()), stitched)
+
+
+def stitched_within(farm: Farm, start: float, stop: float) -> float:
+    """Chunks that were stitched between two moments, in Unix seconds."""
+    chunks = 0.0
+    for job in farm.jobs():
+        for attempt in job.attempts:
+            if attempt.unit == STITCH:
+                ended = attempt.ended or stop
+                within = max(0.0, min(ended, stop) - max(attempt.started, start))
+                chunks += len(job.chunks) * within / max(ended - attempt.started, 1e-9)
+    return chunks
 
 
 def cpu_by_kind() -> dict[str, float]:
@@ -235,9 +252,10 @@ def found_in(renders: Mapping[str, list[Render]], stretch: Stretch) -> dict[str,
         "gap_cpu_ms": own,
         "gap_waited_for_core_ms": waited,
         "mean": dict(zip(("gap_ms", "gap_cpu_ms", "gap_waited_for_core_ms"), means, strict=False)),
-        "encoding_ms": round(1000 * statistics.median(r.end[0] - r.begin[0] - r.inside for r, _ in within), 1),
+        "handing_over_ms": round(1000 * statistics.median(r.end[0] - r.begin[0] - r.inside for r, _ in within), 1),
         "drawing_cpu_ms": round(1000 * statistics.median(r.end[3] - r.begin[3] for r, _ in within), 1),
         "cpu_ms": {kind: round(1000 * spent / len(within), 1) for kind, spent in sorted(stretch.cpu.items())},
+        "stitched": round(stretch.stitched, 1),
         "cores_used": round(sum(stretch.cpu.values()) / stretch.seconds, 2),
         "cores_used_by_others": round(stretch.others / stretch.seconds, 2),
     }
@@ -245,8 +263,13 @@ def found_in(renders: Mapping[str, list[Render]], stretch: Stretch) -> dict[str,
 
 def speed_in_company() -> float:
     """How fast a core is while all others are busy, in parts of its speed alone: cores may be threads of one core."""
-    alone, together = (_seconds_of_counting(count) for count in (1, os.cpu_count() or 1))
+    alone, together = (_seconds_of_counting(count) for count in (1, cores()))
     return round(alone / together, 3)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def _seconds_of_counting(processes: int) -> float:
@@ -267,7 +290,8 @@ def main() -> None:
     rows = [measure(int(slots), args.seconds) for slots in args.slots.split(",")]
     reached = all(row["inside"] >= WANTED for row in rows)
     if args.json:
-        print(json.dumps({"rows": rows, "reached": reached, "speed_in_company": speed_in_company()}))
+        machine = {"cores": cores(), "speed_in_company": speed_in_company()}
+        print(json.dumps({"rows": rows, "reached": reached, **machine}))
     else:
         for row in rows:
             print(json.dumps(row))

@@ -6,9 +6,9 @@
 Every slot goes round: it renders, then needs processor time of its own, of its parent, of storage and of Redis, and
 waits for answers. On one machine all of that queues for the same cores, and so does the stitch of each job that ends.
 Where each slot has a machine of its own, only Redis is shared, which runs one script at a time. What a chunk costs is
-taken from the farm that waited least for cores, what a stitch costs from the largest; how much slower cores are while
-all are busy was measured beside. All farms say how far the model is to be trusted. It knows no other work on the
-machine. Exit code 1 where it is off by more than a point.
+taken from the farm that waited least for cores, what a stitch costs from all; how much slower cores are while all are
+busy was measured beside. All farms say how far the model is to be trusted, each with as much stitched as there was. It
+knows no other work on the machine. Exit code 1 where it is off by more than a point.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import heapq
 import json
 import sys
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,6 @@ SLICE = 0.004
 """Seconds that a process keeps a core while others wait for one."""
 ROUNDS = 6
 """Requests that a slot makes between two renders, about; each is some work here and some there."""
-CORES = 2
 SLOTS = (1, 2, 4, 8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 WANTED, MOST_OFF = 0.97, 0.01
 Step = tuple[str, float]
@@ -162,6 +161,11 @@ def share(costs: Costs, slots: int, *, cores: int | None) -> float:
     return Floor(costs, slots, cores).run(2 * job, after=job)
 
 
+def share_of(row: Mapping[str, Any], costs: Costs, cores: int) -> float:
+    """What the model says of a farm that was measured: in a minute a job's stitch may lie or not."""
+    return share(replace(costs, stitch=costs.stitch * row["stitched"] / row["chunks"]), row["slots"], cores=cores)
+
+
 def _processor_time(costs: Costs) -> float:
     return costs.drawing + costs.child + costs.parent + costs.storage + costs.books + costs.beside + costs.stitch
 
@@ -173,7 +177,8 @@ def costs_of(found: Mapping[str, Any]) -> Costs:
     """
     rows = found["rows"]
     row = min(rows, key=lambda row: row["mean"]["gap_waited_for_core_ms"])
-    largest = max(rows, key=lambda row: row["chunks"])
+    stitched = sum(row["stitched"] for row in rows)
+    stitching = sum(row["cpu_ms"]["cpu worker"] * row["chunks"] for row in rows) / 1000
     spent = {kind: ms / 1000 for kind, ms in row["cpu_ms"].items()}
     gap, own, waited = (row["mean"][name] / 1000 for name in ("gap_ms", "gap_cpu_ms", "gap_waited_for_core_ms"))
     child, parent, storage, books = own, spent["slot's parent"], spent["s3"], spent["redis"]
@@ -186,17 +191,17 @@ def costs_of(found: Mapping[str, Any]) -> Costs:
         storage=storage,
         books=books,
         beside=spent["sweeper"] + spent["launcher"] + max(0.0, spent["slot's child"] - child - drawing),
-        stitch=largest["cpu_ms"]["cpu worker"] / 1000,
+        stitch=stitching / stitched if stitched else 0.0,
         waits=max(0.0, gap - waited - child - parent - storage - books),
         company=found["speed_in_company"],
     )
 
 
-def bounds(costs: Costs) -> dict[str, float]:
+def bounds(costs: Costs, cores: int) -> dict[str, float]:
     """Slots at which something has no time left, though nobody waited for anything else."""
     cycle = costs.render / WANTED
     return {
-        f"{CORES} cores for all": CORES * costs.company * cycle / _processor_time(costs),
+        f"{cores} cores for all": cores * costs.company * cycle / _processor_time(costs),
         "Redis alone": cycle / costs.books,
     }
 
@@ -240,15 +245,15 @@ def main() -> None:
     args = parser.parse_args()
     measured = json.loads(args.found.read_text())
     rows = sorted(measured["rows"], key=lambda row: row["slots"])
-    costs = costs_of(measured)
+    costs, cores = costs_of(measured), measured["cores"]
     curves = {
-        f"all on one machine of {CORES} cores": [(slots, share(costs, slots, cores=CORES)) for slots in SLOTS],
+        f"all on one machine of {cores} cores": [(slots, share(costs, slots, cores=cores)) for slots in SLOTS],
         "each slot on a machine of its own": [(slots, share(costs, slots, cores=None)) for slots in SLOTS],
     }
-    held = {row["slots"]: (row["inside"], round(share(costs, row["slots"], cores=CORES), 4)) for row in rows}
+    held = {row["slots"]: (row["inside"], round(share_of(row, costs, cores), 4)) for row in rows}
     if args.picture:
         picture(args.picture, curves, [(row["slots"], row["inside"]) for row in rows])
-    found = {"costs": vars(costs), "held": held, "bounds": bounds(costs), "curves": curves}
+    found = {"costs": vars(costs), "held": held, "bounds": bounds(costs, cores), "curves": curves}
     print(json.dumps(found) if args.json else told(found))
     sys.exit(1 if any(abs(measured - model) > MOST_OFF for measured, model in held.values()) else 0)
 

@@ -86,7 +86,7 @@ class Renderer(ABC):
     def render(self, chunk: ChunkSpec, features: Any, on_progress: OnProgress) -> Iterator[Frame]:
         """Yield frames25 [chunk.out) in order, each [height, width, 3] RGB, all of one size.
 
-        A frame is not written to any more once it was given: it is encoded while the next ones are drawn.
+        A frame is copied before the next is asked for.
         """
 
     @staticmethod

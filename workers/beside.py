@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from enum import Enum
 from queue import Empty, Queue
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -27,13 +27,14 @@ class _Last(Enum):
     CUT_OFF = "no more will be"
 
 
-def beside(drawn: Iterable[Item], work: Callable[[Iterator[Item]], Result]) -> Result:
+def beside(drawn: Generator[Item], work: Callable[[Iterator[Item]], Result]) -> Result:
     """`work(drawn)` in a thread of its own, the drawing in this one, at most AHEAD items before the work.
 
-    What the drawing raises is raised; else what the work raises, and then no more is drawn.
+    What the drawing raises is raised; else what the work raises, and then no more is drawn. However it ends, `drawn` is
+    closed in this thread.
     """
     belt: Queue[Item | _Last] = Queue(AHEAD)
-    with ThreadPoolExecutor(1, "beside") as aside:
+    with closing(drawn), ThreadPoolExecutor(1, "beside") as aside:
         working = aside.submit(work, _taken(belt))
         # whoever waits for room on the belt finds some when nobody takes from it any more
         working.add_done_callback(lambda _: _clear(belt))
@@ -46,7 +47,10 @@ def beside(drawn: Iterable[Item], work: Callable[[Iterator[Item]], Result]) -> R
             last = _Last.END
         finally:
             belt.put(last)
-    return working.result()
+    try:
+        return working.result()
+    finally:
+        del working  # it holds an error whose traceback holds this frame: a ring, and a GPU's memory in it
 
 
 def _taken(belt: Queue[Item | _Last]) -> Iterator[Item]:

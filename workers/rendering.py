@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from engine.media.video import Encoding, SegmentFiles, SegmentWriter, digest_of
 from engine.renderer import Inputs
-from farm.errors import FarmError
 from farm.jobs.model import STITCH
 from farm.jobs.store import Recorded, cpu_message
 from farm.reuse import Source, offer
@@ -150,8 +149,10 @@ def _publish(
 
 
 def _offer(storage: Storage, recipe: str, source: Source) -> None:
-    """Nobody waits for it: without it the same content would be rendered again, and nothing is lost."""
+    """Nobody waits for it; without it the same content would be rendered again."""
     try:
-        offer(storage, recipe, source)
-    except FarmError as error:
-        log.warning("chunk %d is not offered to others: %s", source.chunk + 1, error)
+        for trial in patiently():
+            with trial:
+                offer(storage, recipe, source)
+    except Exception:  # no other thread will ever look at what comes of this
+        log.exception("chunk %d of %s is not offered to others", source.chunk + 1, source.job)

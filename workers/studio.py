@@ -14,7 +14,7 @@ from engine.media.video import size_of
 from workers.beside import beside
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from engine.media.likeness import PortraitFace
     from engine.renderer import Frame, Inputs, OnProgress, Renderer
@@ -54,6 +54,7 @@ class Studio:
         self._face = faces.of(request.portrait, photo)
         wants_form = request.output.pixels is not None or request.output.paste_back
         self._photo: Frame | None = photo if wants_form else None
+        self._crop = renderer.crop(features) if wants_form else None
         self._form: Form | None = None
 
     @classmethod
@@ -79,12 +80,12 @@ class Studio:
         before, after = chunk.out[0] - wide.out[0], wide.out[1] - chunk.out[1]
 
         def finish(rendered: Iterator[Frame]) -> None:
-            for frame in smoothed(_looked_at(rendered, wide), strength, before=before, after=after):
+            for frame in smoothed(rendered, strength, before=before, after=after):
                 meter.add(frame)
                 formed = self._formed(frame)
                 take(marked(formed) if self._request.output.mark else formed)
 
-        beside(self._renderer.render(wide, self._features, on_progress), finish)
+        beside(_handed_over(self._renderer.render(wide, self._features, on_progress), wide), finish)
 
     def _formed(self, frame: Frame) -> Frame:
         if self._photo is not None:  # how large a renderer's frames are is known when the first one comes
@@ -92,7 +93,7 @@ class Studio:
         return self._form(frame) if self._form else frame
 
     def _form_for(self, frame: Frame, photo: Frame) -> Form:
-        crop, output = self._renderer.crop(self._features), self._request.output
+        crop, output = self._crop, self._request.output
         if crop is None and output.paste_back:
             name = self._request.spec.renderer
             raise InputError(f"paste_back was asked for, and renderer {name!r} does not say what it crops")
@@ -100,9 +101,9 @@ class Studio:
         return Form.of(output, Shown(photo, crop or (0, 0, width, height), (frame.shape[1], frame.shape[0])))
 
 
-def _looked_at(frames: Iterator[Frame], chunk: ChunkSpec) -> Iterator[Frame]:
-    """The frames of a chunk's `out` as a renderer gives them, none of which surprises what comes behind it."""
+def _handed_over(frames: Iterator[Frame], chunk: ChunkSpec) -> Generator[Frame]:
+    """The frames of a chunk's `out`, none of which surprises what comes behind it; the renderer may reuse its array."""
     size = None
     for number, frame in enumerate(frames, start=chunk.out[0]):
         size = size_of(frame, like=size, where=f"frame {number} of chunk {chunk.index}")
-        yield frame
+        yield frame.copy()

@@ -15,7 +15,7 @@ from farm.batch.rows import Given, Row, rows_of
 from farm.errors import InputRefusedError
 from farm.hooks.receiver import url_problems
 from farm.jobs.batches import note_batch
-from farm.submission import LONGEST_NAME
+from farm.submission import LONGEST_NAME, label_problems
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +71,7 @@ class Order:
     all_or_nothing: bool = False
 
     def __post_init__(self) -> None:
-        problems, most = [], self.max_failures
+        problems, most = label_problems(name=self.name), self.max_failures
         if most and not re.fullmatch(r"[0-9]{1,9}|([0-9]{1,2}(\.[0-9]{1,3})?|100)%", most):
             problems.append(f"max_failures is {most[:40]!r}, wanted a number of jobs, or a share of them such as 5%")
         if self.limit is not None and self.limit < 1:

@@ -49,12 +49,12 @@ def test_what_is_left_of_a_gap_is_waiting_and_other_peoples_work_is_not() -> Non
         "sweeper": 2,
     }
     means = {"gap_ms": 160, "gap_cpu_ms": 20, "gap_waited_for_core_ms": 100}
-    row = {"chunks": 60, "render_ms": 2000, "drawing_cpu_ms": 15, "mean": means, "cpu_ms": spent}
-    # a larger farm says what a stitch costs, for there more of them ended while it was watched
-    busier = {"chunks": 600, "mean": means | {"gap_waited_for_core_ms": 130}, "cpu_ms": spent | {"cpu worker": 9}}
+    row = {"chunks": 60, "stitched": 0, "render_ms": 2000, "drawing_cpu_ms": 15, "mean": means, "cpu_ms": spent}
+    # what a stitch costs is seen where some were made
+    busier = {"chunks": 600, "stitched": 240, "mean": means | {"gap_waited_for_core_ms": 130}, "cpu_ms": spent}
     costs = costs_of({"rows": [busier, row], "speed_in_company": 0.8})
     assert (costs.drawing, costs.beside, costs.waits) == pytest.approx((0.015, 0.008, 0.015))
-    assert (costs.stitch, costs.company) == (0.009, 0.8)
+    assert (costs.stitch, costs.company) == pytest.approx((0.003 * 660 / 240, 0.8))
     assert share(costs, 1, cores=2) == pytest.approx(2 / 2.075, abs=0.005)
 
 

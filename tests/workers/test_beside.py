@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from threading import Event, current_thread
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import pytest
 from workers.beside import AHEAD, CutOffError, beside
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 PATIENCE_SECONDS = 30
 
@@ -18,7 +19,7 @@ PATIENCE_SECONDS = 30
 def test_what_comes_next_is_drawn_while_the_work_is_still_at_the_first() -> None:
     second_drawn = Event()
 
-    def drawn() -> Iterator[int]:
+    def drawn() -> Generator[int]:
         yield 1
         second_drawn.set()
         yield 2
@@ -32,11 +33,11 @@ def test_what_comes_next_is_drawn_while_the_work_is_still_at_the_first() -> None
 
 
 def test_all_is_worked_on_in_order_however_much_there_is() -> None:
-    assert beside(iter(range(10 * AHEAD)), list) == list(range(10 * AHEAD))
+    assert beside((number for number in range(10 * AHEAD)), list) == list(range(10 * AHEAD))
 
 
 def test_the_drawing_stays_in_the_thread_of_whoever_asked() -> None:
-    def drawn() -> Iterator[object]:
+    def drawn() -> Generator[object]:
         yield current_thread()
 
     assert beside(drawn(), list) == [current_thread()]
@@ -45,7 +46,7 @@ def test_the_drawing_stays_in_the_thread_of_whoever_asked() -> None:
 def test_drawing_stops_a_few_items_before_the_work() -> None:
     drawn_so_far = 0
 
-    def drawn() -> Iterator[int]:
+    def drawn() -> Generator[int]:
         nonlocal drawn_so_far
         for number in range(10 * AHEAD):
             drawn_so_far = number + 1
@@ -58,7 +59,7 @@ def test_drawing_stops_a_few_items_before_the_work() -> None:
 def test_a_drawing_that_fails_is_raised_and_the_work_is_told_that_it_did_not_get_all() -> None:
     told = []
 
-    def drawn() -> Iterator[int]:
+    def drawn() -> Generator[int]:
         yield 1
         raise ArithmeticError("the picture fell off the wall")
 
@@ -78,7 +79,7 @@ def test_a_drawing_that_fails_is_raised_and_the_work_is_told_that_it_did_not_get
 def test_work_that_fails_is_raised_and_no_more_is_drawn(before: int) -> None:
     drawn_so_far = 0
 
-    def drawn() -> Iterator[int]:
+    def drawn() -> Generator[int]:
         nonlocal drawn_so_far
         while True:
             drawn_so_far += 1
@@ -92,3 +93,34 @@ def test_work_that_fails_is_raised_and_no_more_is_drawn(before: int) -> None:
     with pytest.raises(OSError, match="no space left"):
         beside(drawn(), work)
     assert drawn_so_far >= before
+
+
+def test_what_was_drawn_from_is_closed_at_once_and_here_when_the_work_fails() -> None:
+    closed_in = []
+
+    def drawn() -> Generator[int]:
+        try:
+            while True:
+                yield 1
+        finally:
+            closed_in.append(current_thread())
+
+    def work(items: Iterator[int]) -> None:
+        raise OSError("no space left on device")
+
+    def caught() -> OSError:
+        with pytest.raises(OSError, match="no space left") as refused:
+            beside(drawn(), work)
+        return refused.value
+
+    error = caught()
+    assert closed_in == [current_thread()]
+    assert not any(isinstance(each, Future) for each in held_by(error)), "a ring that only the collector frees"
+
+
+def held_by(error: BaseException) -> Iterator[object]:
+    """The local variables along an error's traceback."""
+    trace = error.__traceback__
+    while trace is not None:
+        yield from trace.tb_frame.f_locals.values()
+        trace = trace.tb_next

@@ -20,7 +20,9 @@ from tests.renderers import SIDE, Stripes
 from workers.studio import MOST_FACES, Faces, Studio
 
 if TYPE_CHECKING:
-    from engine.renderer import Frame
+    from collections.abc import Iterator
+
+    from engine.renderer import Frame, OnProgress
     from engine.spec import ChunkSpec
 
 PORTRAIT = Path(__file__).parents[2] / "samples" / "portrait.png"
@@ -52,6 +54,27 @@ def test_a_frame_that_is_no_picture_like_the_others_is_named(other: Frame, said:
     studio, chunk = Studio.set_up(request, Slipping(other), inputs, Faces()), PLAN.chunks[0]
     with pytest.raises(RenderError, match=said):
         studio.draw(chunk, studio.meter(chunk), lambda _: None, lambda _: None)
+
+
+class Reusing(Stripes):
+    """Draws every frame into the same array."""
+
+    def render(self, chunk: ChunkSpec, features: object, on_progress: OnProgress) -> Iterator[Frame]:
+        canvas = np.empty((SIDE, SIDE, 3), np.uint8)
+        for frame in super().render(chunk, features, on_progress):
+            canvas[:] = frame
+            yield canvas
+
+
+def test_a_renderer_may_draw_every_frame_into_the_same_array() -> None:
+    request = replace(REQUEST, id="20260101-000000-000001", output=OutputSpec(smoothing=0.0))
+    inputs = Inputs(PORTRAIT, None, RenderSpec(), PLAN.frames25, PLAN.gen_frames)  # type: ignore[arg-type]
+    drawn: dict[type[Stripes], list[Frame]] = {Stripes: [], Reusing: []}
+    for kind, frames in drawn.items():
+        studio, chunk = Studio.set_up(request, kind(), inputs, Faces()), PLAN.chunks[0]
+        studio.draw(chunk, studio.meter(chunk), lambda _: None, frames.append)
+    assert len(drawn[Reusing]) == PLAN.chunks[0].frames25
+    assert all(map(np.array_equal, drawn[Stripes], drawn[Reusing]))
 
 
 def test_a_portrait_that_comes_again_is_not_searched_for_its_face_again(monkeypatch: pytest.MonkeyPatch) -> None:
