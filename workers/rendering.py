@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from concurrent.futures import wait
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -13,9 +12,9 @@ from farm.jobs.model import STITCH
 from farm.jobs.store import Recorded, cpu_message
 from farm.reuse import Source, offer
 from farm.storage import keys
-from farm.storage.s3 import sha256_of
 from workers.attempt import Attempt, attempt_at, claim, patiently
 from workers.pace import pacing_chunk
+from workers.parts import Parts
 from workers.probe import keep_expected
 from workers.reuse import Taking, recipe_for
 from workers.studio import Studio
@@ -70,19 +69,22 @@ def render(worker: SlotWorker, job: str, index: int) -> None:
 
 @dataclass(frozen=True)
 class _Made:
-    """A rendered chunk: its files, what was measured of its frames, and what the renderer says of itself."""
+    """A rendered chunk: its files, their way to storage, what was measured of its frames, and what the renderer says of
+    itself.
+    """
 
     files: SegmentFiles
+    parts: Parts
     measures: Measures
     facts: dict[str, str]
 
 
 def _draw(worker: SlotWorker, request: JobRequest, plan: Plan, chunk: ChunkSpec, attempt: Attempt) -> _Made:
     studio = _studio(worker, request, plan, attempt.folder)
-    meter = studio.meter(chunk)
-    with SegmentWriter(attempt.folder, chunk, Encoding.of(request.output.quality)) as writer:
+    meter, parts = studio.meter(chunk), Parts(worker, attempt.lease, chunk.index)
+    with SegmentWriter(attempt.folder, chunk, Encoding.of(request.output.quality), parts.send) as writer:
         studio.draw(chunk, meter, attempt.heartbeat.beat, writer.write)
-        return _Made(writer.finish(), meter.finish(), studio.facts())
+        return _Made(writer.finish(), parts, meter.finish(), studio.facts())
 
 
 def _studio(worker: SlotWorker, request: JobRequest, plan: Plan, folder: Path) -> Studio:
@@ -107,21 +109,7 @@ def _publish(
     recipe: str | None,
 ) -> None:
     job, number, files = request.id, attempt.lease.attempt, made.files
-    parts: tuple[tuple[keys.SegmentFile, Path | None, str], ...] = (
-        ("body.mp4", files.body, "video/mp4"),
-        ("head.mkv", files.head, "video/x-matroska"),
-        ("tail.mkv", files.tail, "video/x-matroska"),
-    )
-    uploads = [
-        worker.aside.submit(
-            worker.storage.put_file, keys.segment(job, chunk.index, number, name), path, content_type=content_type
-        )
-        for name, path, content_type in parts
-        if path is not None
-    ]
-    wait(uploads)  # all of them, whatever becomes of one: the files go with their folder
-    for upload in uploads:
-        upload.result()
+    sent = made.parts.sent()
     segment = {
         "version": 2,
         "job": job,
@@ -129,7 +117,7 @@ def _publish(
         "slot": worker.name,
         "recipe": recipe,
         "taken_from": None,
-        "files": {name: sha256_of(path) for name, path, _ in parts if path is not None},
+        "files": sent,
         "renderer": request.spec.renderer,
         "renderer_version": worker.renderers[request.spec.renderer].version,
         "renderer_facts": made.facts,

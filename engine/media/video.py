@@ -17,7 +17,7 @@ from engine.media.reader import read_rgb
 from engine.spec import FRAME_RATE, ChunkSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
     from types import TracebackType
 
@@ -170,22 +170,26 @@ class VideoSink(AbstractContextManager["VideoSink"]):
 class SegmentWriter(AbstractContextManager["SegmentWriter"]):
     """Takes a chunk's frames in order and splits them into head, body and tail.
 
-    Raises RenderError for a frame that is no 8-bit RGB picture of even, constant size, and for a wrong number of them.
+    on_part: called with each file once it is complete. Raises RenderError for a frame that is no 8-bit RGB picture of
+    even, constant size, and for a wrong number of them.
     """
 
-    def __init__(self, directory: Path, chunk: ChunkSpec, encoding: Encoding) -> None:
+    def __init__(
+        self, directory: Path, chunk: ChunkSpec, encoding: Encoding, on_part: Callable[[Path], None] = lambda _: None
+    ) -> None:
         self._directory = directory
         self._chunk = chunk
         self._encoding = encoding
         self._size: tuple[int, int] | None = None
-        self._sinks: dict[str, VideoSink] = {}
+        self._on_part = on_part
+        self._in_hand: tuple[Path, VideoSink] | None = None
         self._hashes: list[str] = []
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for sink in self._sinks.values():
-            sink.__exit__(kind, error, trace)
+        if self._in_hand is not None:
+            self._in_hand[1].__exit__(kind, error, trace)
 
     def write(self, frame: Frame) -> None:
         """Take the next frame of the chunk's `out`."""
@@ -193,15 +197,14 @@ class SegmentWriter(AbstractContextManager["SegmentWriter"]):
             raise RenderError(f"{self._name} rendered more than its {self._chunk.frames25} frames")
         where = f"frame {self._chunk.out[0] + len(self._hashes)} of {self._name}"
         self._size = size_of(frame, like=self._size, where=where)
-        self._sink(self._part(), self._size).write(frame)
+        self._sink(self._size).write(frame)
         self._hashes.append(frame_hash(frame))
 
     def finish(self) -> SegmentFiles:
         """Complete the files; to be called once, after the last frame."""
         if len(self._hashes) != self._chunk.frames25 or self._size is None:
             raise RenderError(f"{self._name} rendered {len(self._hashes)} frames, wanted {self._chunk.frames25}")
-        for sink in self._sinks.values():
-            sink.finish()
+        self._complete()
         return SegmentFiles(
             body=self._path("body"),
             head=self._path("head") if self._chunk.head else None,
@@ -224,11 +227,21 @@ class SegmentWriter(AbstractContextManager["SegmentWriter"]):
     def _path(self, part: str) -> Path:
         return self._directory / ("body.mp4" if part == "body" else f"{part}.mkv")
 
-    def _sink(self, part: str, size: tuple[int, int]) -> VideoSink:
-        if part not in self._sinks:
-            encoding = self._encoding if part == "body" else None
-            self._sinks[part] = VideoSink(self._path(part), size, encoding)
-        return self._sinks[part]
+    def _sink(self, size: tuple[int, int]) -> VideoSink:
+        """What the next frame is written to."""
+        part = self._part()
+        path = self._path(part)
+        if self._in_hand is None or self._in_hand[0] != path:
+            self._complete()
+            self._in_hand = path, VideoSink(path, size, self._encoding if part == "body" else None)
+        return self._in_hand[1]
+
+    def _complete(self) -> None:
+        if self._in_hand is not None:
+            path, sink = self._in_hand
+            sink.finish()
+            self._in_hand = None
+            self._on_part(path)
 
 
 def _to_bt709(picture: VideoFrame) -> VideoFrame:

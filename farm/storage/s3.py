@@ -113,14 +113,18 @@ class Storage:
 
     def put_file(
         self, key: str, path: Path, *, content_type: str | None = None, on_progress: OnProgress | None = None
-    ) -> None:
-        """Upload a file, streamed, in parts where it is large; the object appears whole or not at all."""
+    ) -> str:
+        """Upload a file, streamed, in parts where it is large; the object appears whole or not at all.
+
+        Answers the file's SHA-256.
+        """
         from farm.storage.upload import upload  # brings boto3 in
 
         sha256 = sha256_of(path)
         where = self.address(key)
         with explained(where):
             upload(self._client, where, path, sha256=sha256, content_type=content_type, on_progress=on_progress)
+        return sha256
 
     def put_asset(self, path: Path, *, on_progress: OnProgress | None = None) -> str:
         """Upload an input under its SHA-256, unless it is there already; answers the SHA-256.

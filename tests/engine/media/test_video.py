@@ -168,6 +168,21 @@ def test_a_frame_that_is_no_picture_of_the_video_is_refused_by_its_number(
         written(tmp_path, chunk_of(3), [np.zeros((64, 64, 3), np.uint8), frame])
 
 
+def test_each_part_is_told_of_once_it_is_complete_and_before_the_next_begins(tmp_path: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    written_so_far = 0
+
+    def on_part(path: Path) -> None:
+        told.append((path.name, written_so_far, sum(1 for _ in read_rgb(path))))
+
+    with SegmentWriter(tmp_path, chunk_of(12, head=3, tail=4), ENCODING, on_part) as writer:
+        for frame25 in range(12):
+            writer.write(picture_of(frame25))
+            written_so_far += 1
+        writer.finish()
+    assert told == [("head.mkv", 3, 3), ("body.mp4", 8, 5), ("tail.mkv", 12, 4)]
+
+
 def test_an_error_while_rendering_passes_through_the_writer(tmp_path: Path) -> None:
     def interrupted() -> None:
         with SegmentWriter(tmp_path, chunk_of(9, head=2), ENCODING) as writer:
