@@ -24,10 +24,9 @@ log = logging.getLogger(__name__)
 
 
 def note_work(
-    worker: Worker, work: Work, *, since: float, video_seconds: float, pixels: int = REFERENCE_PIXELS
+    worker: Worker, work: Work, *, spent: float, video_seconds: float, pixels: int = REFERENCE_PIXELS
 ) -> None:
-    """Tell the books of finished work. since: time.monotonic() at its start. video_seconds: what it made or handled."""
-    spent = time.monotonic() - since
+    """Tell the books of finished work. spent: seconds that it took. video_seconds: what it made or handled."""
     count_work(work, spent=spent, video_seconds=video_seconds)
     try:
         note_speed(worker.books, work, spent=spent, video_seconds=video_seconds, pixels=pixels)
@@ -41,6 +40,7 @@ def pacing_chunk(worker: SlotWorker, request: JobRequest, plan: Plan, chunk: Chu
     since = time.monotonic()
     yield
     work = Work(request.spec.renderer, worker.facts["device"], request.spec.steps)
-    CHUNK_SECONDS.labels(work.renderer, work.device).observe(time.monotonic() - since)
+    spent = time.monotonic() - since
+    CHUNK_SECONDS.labels(work.renderer, work.device).observe(spent)
     seconds = plan.windows(chunk) * plan.geometry.window / GEN_RATE
-    note_work(worker, work, since=since, video_seconds=seconds, pixels=request.pixels)
+    worker.do_aside(note_work, worker, work, spent=spent, video_seconds=seconds, pixels=request.pixels)

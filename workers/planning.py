@@ -96,7 +96,7 @@ def _make_plan(worker: Worker, request: JobRequest, attempt: Attempt) -> PlanFil
         length.because,
         100 * made.waste,
     )
-    note_work(worker, Work(PLAN, "cpu"), since=began, video_seconds=speech.seconds)
+    note_work(worker, Work(PLAN, "cpu"), spent=time.monotonic() - began, video_seconds=speech.seconds)
     return told
 
 

@@ -8,9 +8,9 @@ import os
 import secrets
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import cv2
 
@@ -28,15 +28,16 @@ from workers.speech import StoredSpeech
 from workers.studio import Faces, Studio
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from engine.plan import Plan
     from farm.settings import Settings
 
 log = logging.getLogger(__name__)
+P = ParamSpec("P")
 
 AT_ONCE = 4
-"""Requests to storage that a slot makes at once."""
+"""What a slot does beside its work at once: uploads, most of all."""
 
 
 @dataclass
@@ -67,10 +68,6 @@ class Worker:
         except BooksUnreachableError as error:
             log.warning("not dispatched, left to the sweeper: %s", error)
 
-    def dispatch_beside(self) -> None:
-        """The same while this thread works."""
-        threading.Thread(target=self.dispatch, name="dispatch", daemon=True).start()
-
 
 @dataclass
 class SlotWorker(Worker):
@@ -79,7 +76,7 @@ class SlotWorker(Worker):
     facts: what the books know of it. studio: set up for the job it stays on, dropped when another comes. speech, asked:
     of the job it was on last, what was read of its speech, what it was asked for and its plan. faces: of the portraits
     that it drew lately. probes_kept: keys of the
-    probes that it knows to be in storage. aside: the threads that put things into storage.
+    probes that it knows to be in storage. aside: threads for what goes on beside its work.
     """
 
     slot: Slot = field(kw_only=True)
@@ -90,7 +87,16 @@ class SlotWorker(Worker):
     speech: StoredSpeech | None = None
     asked: tuple[JobRequest, Plan] | None = None
     probes_kept: set[str] = field(default_factory=set)
-    aside: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(AT_ONCE, "storage"))
+    aside: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(AT_ONCE, "aside"))
+
+    def do_aside(self, work: Callable[P, None], *args: P.args, **options: P.kwargs) -> None:
+        """Let a thread do what nobody waits for; what it raises is logged."""
+
+        def done(future: Future[None]) -> None:
+            if (error := future.exception()) is not None:
+                log.error("not done aside: %s", error, exc_info=error)
+
+        self.aside.submit(work, *args, **options).add_done_callback(done)
 
     def has_next(self) -> bool:
         """Whether a chunk waits for this slot; False where the books cannot say."""

@@ -41,12 +41,12 @@ def render(worker: SlotWorker, job: str, index: int) -> None:
     stitch_due = []
     rendered_with: str | None = None
     with attempt_at(lease, worker.books, worker.storage, lease_seconds=worker.settings.lease_seconds) as attempt:
-        worker.dispatch_beside()  # so that what this slot renders next is there when this chunk ends
         request, plan = worker.asked_of(job)
         chunk = replace(plan.chunks[index], redraw=lease.redraw)
         log.info("chunk %d of %s: frames %d to %d", index + 1, request.name, chunk.out[0], chunk.out[1] - 1)
         recipe = recipe_for(worker, request, plan, chunk)
         source = Taking(worker.storage, chunk, attempt, recipe).take() if recipe else None
+        worker.do_aside(worker.dispatch)  # so that what this slot renders next is there when this chunk ends
         if source is None:
             with pacing_chunk(worker, request, plan, chunk):
                 made = _draw(worker, request, plan, chunk, attempt)
@@ -133,14 +133,11 @@ def _publish(
     # last of all: a segment without it does not exist
     worker.storage.put_json(keys.segment(job, chunk.index, number, "segment.json"), segment)
     if recipe is not None:
-        worker.aside.submit(_offer, worker.storage, recipe, Source(job, chunk.index, number))
+        worker.do_aside(_offer, worker.storage, recipe, Source(job, chunk.index, number))
 
 
 def _offer(storage: Storage, recipe: str, source: Source) -> None:
-    """Nobody waits for it; without it the same content would be rendered again."""
-    try:
-        for trial in patiently():
-            with trial:
-                offer(storage, recipe, source)
-    except Exception:  # no other thread will ever look at what comes of this
-        log.exception("chunk %d of %s is not offered to others", source.chunk + 1, source.job)
+    """Without it the same content would be rendered again."""
+    for trial in patiently():
+        with trial:
+            offer(storage, recipe, source)

@@ -132,7 +132,12 @@ class _Stitch:
                     digest=result.digest,
                     needs_review=review,
                 )
-        note_work(worker, Work(STITCH, "cpu"), since=self._began, video_seconds=self._planned.speech.seconds)
+        note_work(
+            worker,
+            Work(STITCH, "cpu"),
+            spent=time.monotonic() - self._began,
+            video_seconds=self._planned.speech.seconds,
+        )
         if recorded:
             log.info("job %s done, version %d%s", request.id, version, ", to be looked at" if review else "")
         else:

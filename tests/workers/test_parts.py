@@ -77,3 +77,12 @@ def test_what_storage_did_not_take_is_sent_again_when_it_is_asked_for_again(sett
         assert storage.get_bytes(key("head.mkv")) == contents["head.mkv"]
     storage.close()
     books.close()
+
+
+def test_what_goes_wrong_beside_the_work_is_logged(worker: SlotWorker, caplog: pytest.LogCaptureFixture) -> None:
+    def fails() -> None:
+        raise ArithmeticError("the picture fell off the wall")
+
+    worker.do_aside(fails)
+    worker.aside.shutdown(wait=True)
+    assert "the picture fell off the wall" in caplog.text
