@@ -65,8 +65,8 @@ def wanted_by(plan: Plan, *, at: Sequence[str | float], chunks: Sequence[int], s
             why.setdefault(chunk, []).append("as asked")
         else:
             problems.append(f"there is no chunk {chunk + 1}, the job has {len(plan.chunks)}")
-    if seed is not None and not RANGES["seed"].allows(seed):
-        problems.append(f"seed is {seed}, wanted {RANGES['seed']}")
+    if seed is not None and not (type(seed) is int and RANGES["seed"].allows(seed)):
+        problems.append(f"seed is {seed!r}, wanted {RANGES['seed']}")
     if not why and not problems:
         problems.append("nothing is named to render again, wanted a timecode (--at) or a chunk (--chunk)")
     if problems:

@@ -115,6 +115,8 @@ def test_everything_that_is_wrong_is_said_at_once_and_nothing_is_kept(hand: Hand
     ]
     with pytest.raises(InputRefusedError, match="nothing is named"):
         job.redo()
+    with pytest.raises(InputRefusedError, match=r"seed is 7\.5, wanted 0 to"):
+        job.redo(chunks=[0], seed=7.5)  # type: ignore[arg-type]
     assert (job.view().state, redo_keys(hand, job)) == (JobState.DONE, [])
 
 
