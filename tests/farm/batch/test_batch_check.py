@@ -135,7 +135,10 @@ def test_checking_and_refusing_leave_nothing_behind(hand: Hand, course: Path) ->
     with pytest.raises(InputRefusedError, match=r"row 3: .*none\.wav"):
         hand.farm.submit_batch(path, Order(all_or_nothing=True))
     only_wrong = manifest(course, "none.wav,ada.png,wrong,,,")
-    for order in (Order(), Order(max_failures="many"), Order(limit=0), Order(name="\n"), Order(webhook="gopher://x")):
+    for wrong in ({"max_failures": "many"}, {"limit": 0}, {"name": "\n"}):
+        with pytest.raises(InputRefusedError, match=f"{next(iter(wrong))} is"):
+            Order(**wrong)  # type: ignore[arg-type]
+    for order in (Order(), Order(webhook="gopher://x")):
         with pytest.raises(InputRefusedError):
             hand.farm.submit_batch(only_wrong if order == Order() else path, order)
     assert not list(hand.storage.list(keys.BATCHES))
