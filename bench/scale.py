@@ -3,8 +3,8 @@
     python -m bench.scale [--slots 2,4,8] [--seconds 60] [--json]
 
 Redis, an S3 server, the sweeper, a cpu worker and so many slots run on this machine. The renderer itself writes down
-when it was inside: frames that are encoded, uploads, claims and messages are not. Measured is a stretch in which every
-job is planned and chunks wait at its end. Exit code 1 where less than 97 % of slot time is spent inside.
+when it was inside: waiting for its frames to be taken, uploads, claims and messages are not. Measured is a stretch in
+which every job is planned and chunks wait at its end. Exit code 1 where less than 97 % of slot time is spent inside.
 """
 
 from __future__ import annotations

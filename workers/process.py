@@ -75,8 +75,8 @@ class SlotWorker(Worker):
 
     facts: what the books know of it. studio: set up for the job it stays on, dropped when another comes. speech, asked:
     of the job it was on last, what was read of its speech, what it was asked for and its plan. faces: of the portraits
-    that it drew lately. probes_kept: keys of the
-    probes that it knows to be in storage. aside: threads for what goes on beside its work.
+    that it drew lately. probes_kept: keys of the probes that it knows to be in storage. aside: threads for what goes on
+    beside its work.
     """
 
     slot: Slot = field(kw_only=True)

@@ -98,8 +98,11 @@ def test_following_a_batch_ends_when_its_rows_have(cli: Cli, farm: Farm) -> None
 
 
 def test_every_way_to_steer_a_batch_says_how_it_then_stands(cli: Cli, farm: Farm) -> None:
-    assert "Paused." in cli("batch", "pause", BATCH).out
-    assert "Goes on." in cli("batch", "resume", BATCH).out
+    paused, resumed = cli("batch", "pause", BATCH).out, cli("batch", "resume", BATCH).out
+    assert "Paused." in paused
+    assert "paused" in paused
+    assert "Goes on." in resumed
+    assert "open" in resumed
     assert "At most 5 slots at once" in cli("batch", "limit", BATCH, "5").out
     assert cli("batch", "limit", BATCH, "4", "--json").json["limit"] == 4
     assert cli("batch", "limit", BATCH, "none", "--json").json["limit"] is None
