@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
@@ -17,7 +18,7 @@ from engine.errors import RenderError
 from engine.media.aac import AAC_FRAME, mp4_options
 from engine.media.provenance import AI_GENERATED
 from engine.media.reader import opened, to_rgb, whole
-from engine.media.video import FRAME_TIME, Encoding, VideoSink
+from engine.media.video import FRAME_TIME, VideoSink, encoding_of_one
 from engine.spec import FRAME_RATE
 from engine.timecode import timecode
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from av.packet import Packet
 
     from engine.renderer import Frame
+
+log = logging.getLogger(__name__)
 
 _INK = (235, 235, 235)
 _MARGIN = 2
@@ -59,7 +62,10 @@ def side_by_side(
 def _draw(left: Side, right: Side, out: Path, frames: range, on_progress: Callable[[float], None]) -> None:
     pictures = _joined(left, right, frames)
     first = next(pictures)
-    with VideoSink(out, (first.shape[1], first.shape[0]), Encoding()) as sink:
+    size = first.shape[1], first.shape[0]
+    encoding = encoding_of_one(size, out.parent)
+    log.info("encoded by %s", encoding.codec)
+    with VideoSink(out, size, encoding) as sink:
         for picture in chain([first], pictures):
             sink.write(picture)
             on_progress(sink.frames / len(frames))

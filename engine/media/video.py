@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import av
 import numpy as np
+from av.codec.codec import UnknownCodecError
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
 
 from engine.errors import RenderError
@@ -22,20 +24,25 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
 
     from engine.renderer import Frame
 
 __all__ = [
     "FRAME_TIME",
+    "CardEncoding",
     "Encoding",
     "SegmentFiles",
     "SegmentWriter",
     "VideoSink",
     "digest_of",
+    "encoding_of_one",
     "frame_hash",
     "read_rgb",
     "size_of",
 ]
+
+log = logging.getLogger(__name__)
 
 FRAME_TIME = Fraction(1, FRAME_RATE)
 KEY_FRAME_EVERY = 250
@@ -53,6 +60,7 @@ class Encoding:
     crf: x264's constant quality, lower is better. preset: x264's trade of speed for size.
     """
 
+    codec: ClassVar[str] = "libx264"
     crf: int = 18
     preset: str = "veryfast"
 
@@ -82,6 +90,32 @@ class Encoding:
     def for_seam(self) -> Encoding:
         """The same, one crf finer: x264 saves on frames that few later ones look back to, and a seam has only such."""
         return replace(self, crf=self.crf - 1) if self.crf > 1 else self  # crf 0 is another profile
+
+
+@dataclass(frozen=True)
+class CardEncoding:
+    """H.264 by an NVIDIA card's own encoder: headers and bytes are those of the card and its driver.
+
+    For a video that is encoded in one place and joined with nothing. cq: NVENC's constant quality, lower is better.
+    """
+
+    codec: ClassVar[str] = "h264_nvenc"
+    cq: int = 21
+
+    @property
+    def options(self) -> dict[str, str]:
+        """No B-frames, as with x264; b 0 lets the quality alone decide the size."""
+        return {
+            "preset": "p4",
+            "rc": "vbr",
+            "cq": str(self.cq),
+            "b": "0",
+            "bf": "0",
+            "g": str(KEY_FRAME_EVERY),
+        }
+
+
+_ON_A_CARD = CardEncoding()
 
 
 @dataclass(frozen=True)
@@ -133,13 +167,14 @@ def size_of(frame: Frame, *, like: tuple[int, int] | None, where: str) -> tuple[
 class VideoSink(AbstractContextManager["VideoSink"]):
     """Writes frames to a video file of its own: `encoding` for H.264 in mp4, None for lossless RGB in Matroska."""
 
-    def __init__(self, path: Path, size: tuple[int, int], encoding: Encoding | None) -> None:
+    def __init__(self, path: Path, size: tuple[int, int], encoding: Encoding | CardEncoding | None) -> None:
         self.frames = 0
         self._lossy = encoding is not None
         self._file = av.open(str(path), "w", format="mp4" if encoding else "matroska")
         # H.264 in RGB at quantiser 0 is four times as quick as FFV1 both ways and half its size
-        options = encoding.options if encoding else {"qp": "0", "preset": "ultrafast", "threads": "1"}
-        self._stream = self._file.add_stream("libx264" if encoding else "libx264rgb", rate=FRAME_RATE, options=options)
+        lossless = "libx264rgb", {"qp": "0", "preset": "ultrafast", "threads": "1"}
+        codec, options = (encoding.codec, encoding.options) if encoding else lossless
+        self._stream = cast("VideoStream", self._file.add_stream(codec, rate=FRAME_RATE, options=options))
         self._stream.width, self._stream.height = size
         self._stream.pix_fmt = "yuv420p" if encoding else "rgb24"
         self._stream.time_base = FRAME_TIME
@@ -165,6 +200,29 @@ class VideoSink(AbstractContextManager["VideoSink"]):
         """Write what the encoder still holds, and the file's index."""
         self._file.mux(self._stream.encode(None))
         self._file.close()
+
+
+def encoding_of_one(
+    size: tuple[int, int], scratch: Path, *, card: CardEncoding = _ON_A_CARD
+) -> Encoding | CardEncoding:
+    """How to encode a video of this width and height that is joined with nothing: by the card's encoder where it works.
+
+    Whether it does shows when it encodes a picture that can be read back: a card may have no encoder, none that is free
+    or none for so large a picture, and PyAV may be built without it. scratch: a folder for that picture.
+    """
+    grey, trial = np.full((size[1], size[0], 3), 128, np.uint8), scratch / "trial.mp4"
+    try:
+        with VideoSink(trial, size, card) as sink:
+            sink.write(grey)
+            sink.finish()
+        seen = list(read_rgb(trial))
+    except (av.FFmpegError, UnknownCodecError, RenderError) as error:
+        log.debug("%s is not used: %s", card.codec, error)
+        return Encoding()
+    finally:
+        trial.unlink(missing_ok=True)
+    right = len(seen) == 1 and seen[0].shape == grey.shape and abs(float(seen[0].mean()) - 128) < 2
+    return card if right else Encoding()
 
 
 class SegmentWriter(AbstractContextManager["SegmentWriter"]):
