@@ -53,6 +53,14 @@ class Heartbeat:
         if self._verdict != GO_ON:
             raise StoppedError(self._verdict)
 
+    def confirm(self) -> None:
+        """Ask the books now whether the work is still this attempt's, not only at the next renewal.
+
+        Raises StoppedError when it is not, BooksUnreachableError when they do not answer.
+        """
+        self._verdict = self._books.renew(self._lease, percent=self._percent, lease_seconds=self._lease_seconds)
+        self.beat(self._percent / 100)
+
     def _run(self) -> None:
         pause, busy = min(BEAT_SECONDS, self._lease_seconds / 4), BusyTime(self._lease)
         while not self._over.wait(pause):

@@ -84,6 +84,9 @@ def _make_plan(worker: Worker, request: JobRequest, attempt: Attempt) -> PlanFil
     storage.put_file(keys.speech_m4a(job), m4a, content_type="audio/mp4")
     rendered = _rendered(worker, request, made, PcmSpeech(pcm))
     told = PlanFile(made, speech, heard.voiced, length.seconds, length.because, request.edit_of, rendered)
+    for trial in patiently():
+        with trial:
+            attempt.heartbeat.confirm()  # another attempt's plan may lie there by now, and chunks of it be rendered
     storage.put_json(keys.plan_json(job), told.to_dict())
     if lesson := _lesson(worker, request, geometry):
         note_planned(storage, lesson, job)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -126,6 +126,32 @@ def test_a_lesson_whose_plan_is_cleaned_away_while_it_comes_again_is_cut_anew(
         assert again.plan == first.plan
         assert again.because.startswith("setting chunk_seconds: 2 slots"), "not by cuts that are gone"
         assert farm.dry_run(PORTRAIT, speech).plan == first.plan
+
+
+def test_an_attempt_that_was_given_up_while_it_hung_leaves_the_plan_of_the_next_one_alone(
+    worker: Worker, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = worker.storage.put_file
+    other = Worker.start(settings, "cpu1")
+
+    def hanging(key: str, path: Path, **options: Any) -> str:
+        """Until the lease has run out, and another worker has planned the job: finer, for there are more slots now."""
+        monkeypatch.undo()
+        worker.books.client.zadd("farm:leases", {f"{job.id}/plan": 0})
+        assert worker.books.sweep().expired == 1
+        add_slots(worker, 8)
+        plan(other, job.id)
+        return put(key, path, **options)
+
+    with Farm(settings) as farm:
+        job = farm.submit(PORTRAIT, tone(tmp_path / "s.wav", 96))
+        monkeypatch.setattr(worker.storage, "put_file", hanging)
+        kept = planned(worker, job).plan
+        assert len(kept.chunks) == len(job.view().chunks), "the plan that the books know"
+        ended = [(attempt.outcome, attempt.slot) for attempt in job.view().attempts]
+        assert ended == [("lost", "cpu0"), ("done", "cpu1")]
+    other.books.close()
+    other.bell.close()
 
 
 def test_a_lone_job_on_many_slots_is_cut_finer_and_one_behind_a_queue_is_not(
