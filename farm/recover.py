@@ -266,8 +266,11 @@ def _published(storage: Storage, kept: Kept, number: int) -> Published:
 
 
 def _current(storage: Storage, kept: Kept, versions: tuple[Published, ...]) -> Published | None:
-    """The newest version, unless an older one was made the current one after it."""
-    if not versions or kept.rollback < versions[-1].number:
+    """The newest version, unless an older one was made the current one after it.
+
+    A rollback takes the number of an attempt at the stitch: with a version of that number, the books never heard of it.
+    """
+    if not versions or kept.rollback <= versions[-1].number:
         return versions[-1] if versions else None
     *_, key = max(kept.rollbacks)
     wanted = _read(storage, key, Decision.from_dict).value

@@ -383,6 +383,24 @@ def test_a_rollback_comes_back_even_if_the_books_never_heard_of_it(hand: Hand, t
     assert len(job.view().versions) == 3
 
 
+def test_a_rollback_that_the_books_never_heard_of_loses_to_the_version_that_was_made_after_it(
+    hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = hand.done(2)
+    job.redo(chunks=[1])
+    hand.render(job, 1)
+    hand.stitch(job)
+    with monkeypatch.context() as patch:
+        patch.setattr(hand.books, "rollback", _die)
+        with pytest.raises(KeyboardInterrupt):
+            job.rollback(1)
+    job.redo(chunks=[0])
+    hand.render(job, 0)
+    newest = hand.stitch(job)
+    hand.empty_and_recover()
+    assert (job.view().state, job.view().current) == ("done", newest)
+
+
 def test_of_two_rollbacks_at_once_the_one_that_the_books_took_comes_back(
     hand: Hand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
