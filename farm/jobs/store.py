@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -284,7 +285,7 @@ class Books:
         Raises NotFoundError for an unknown job, NotAllowedError where its state does not allow it.
         """
         arguments: dict[str, Any] = {"value": value} if value is not None else {}
-        self._decided("decide", job, what, what=what, who=who, **arguments)
+        self._decided("decide", job, what, what=what, who=who, call=secrets.token_hex(8), **arguments)
 
     def _decided(self, script: str, job: str, verb: str, **arguments: Any) -> None:
         found = self._run(script, job=job, **arguments)

@@ -21,6 +21,7 @@ local function retry()
   if to == 'planning' then plan_due(arg.job, now) end
   if to == 'stitching' then redis.call('ZADD', OUTBOX, now, 'stitch/' .. arg.job) end
   move_job(arg.job, to, arg.who, 'retried')
+  redis.call('HSET', key, 'retry_call', arg.call)
   redis.call('SET', 'farm:token:' .. get(key, 'token'), arg.job)
 end
 
@@ -32,6 +33,7 @@ if arg.what == 'cancel' then
   redis.call('HSET', key, 'error_code', 'cancelled', 'error_message', 'cancelled by ' .. arg.who)
   move_job(arg.job, 'cancelled', arg.who)
 elseif arg.what == 'retry' then
+  if get(key, 'retry_call') == arg.call then return answer({ok = true}) end  -- asked again after a lost answer
   if state ~= 'failed' and state ~= 'cancelled' then return answer({refused = 'job is ' .. state}) end
   local other = redis.call('GET', 'farm:token:' .. get(key, 'token'))
   local state_of_other = other and other ~= arg.job and get(job_key(other), 'state')

@@ -155,6 +155,15 @@ def test_retrying_keeps_finished_chunks_and_forgets_burnt_attempts(desk: Desk) -
     assert desk.books.record(desk.claim(job, 2)) is Recorded.LAST
 
 
+def test_a_retry_whose_answer_was_lost_is_no_error_when_it_is_sent_again(desk: Desk) -> None:
+    job = desk.planned(1)
+    desk.books.decide(job, "cancel", who="ann")
+    sent = {"job": job, "what": "retry", "who": "ann", "call": "c"}
+    assert desk.books._run("decide", **sent) == desk.books._run("decide", **sent) == {"ok": True}
+    with pytest.raises(NotAllowedError, match="job is queued"):
+        desk.books.decide(job, "retry", who="bob")
+
+
 def test_retrying_a_cancelled_job_while_its_chunk_still_renders_makes_that_attempt_stale(desk: Desk) -> None:
     job = desk.planned()
     lease = desk.claim(job, 0)
