@@ -19,6 +19,7 @@ from engine.probe.render import made_by, render_probe
 from farm.errors import CorruptObjectError, FarmError, NotFoundError, StorageError, UnreachableError
 from farm.jobs.health import Probe, begin_probe, end_probe, take_proof
 from farm.storage import keys
+from farm.watch.nurse import try_storage
 from workers.attempt import patiently
 from workers.scratch import scratch_folder
 
@@ -43,8 +44,10 @@ def probe(worker: SlotWorker) -> None:
     if wanted is None:
         return
     try:
-        if wanted.of_disk:
+        if wanted.cause == "disk":
             _write_much()
+        elif wanted.cause == "storage":
+            _reach_storage(worker)
         else:
             _render_right(worker, wanted)
     except UnwellError as error:
@@ -120,6 +123,14 @@ def _expected(worker: SlotWorker, renderer: Renderer) -> tuple[Look | None, str]
 
 def _key(renderer: Renderer) -> str:
     return keys.probe(hashlib.sha256(json.dumps(made_by(renderer), sort_keys=True).encode()).hexdigest())
+
+
+def _reach_storage(worker: SlotWorker) -> None:
+    """Raises UnwellError where storage, which works for others, does not from here."""
+    try:
+        try_storage(worker.storage)
+    except FarmError as error:
+        raise UnwellError(f"storage still fails from here: {error}") from error
 
 
 def _write_much() -> None:

@@ -20,11 +20,17 @@ Verdict = Literal["right", "wrong", "unknown"]
 """What a probe says: unknown where storage did not give what it is compared with."""
 
 
+Cause = Literal["failures", "disk", "storage"]
+"""Why a slot is out."""
+
+
 @dataclass(frozen=True)
 class Probe:
-    """What a slot that is out must show: room on its disk, or a known-good render by what it failed with."""
+    """What a slot that is out must show: room on its disk, that it reaches storage, or else a known-good render by what
+    it failed with.
+    """
 
-    of_disk: bool
+    cause: Cause
     renderers: tuple[str, ...]
 
 
@@ -56,7 +62,7 @@ def begin_probe(books: Books, slot: str) -> Probe | None:
     found = books._run("probe", slot=slot, call=secrets.token_hex(8), most_ms=round(1000 * PROBE_SECONDS))
     if "refused" in found:
         return None
-    return Probe(found["cause"] == "disk", tuple(sorted(set(found["renderers"]))))
+    return Probe(found["cause"], tuple(sorted(set(found["renderers"]))))
 
 
 def end_probe(books: Books, slot: str, verdict: Verdict, *, why: str = "") -> bool:

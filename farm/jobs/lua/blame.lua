@@ -10,12 +10,15 @@ local SICK_OWNERS = 2
 local FIRST_PROBE_PAUSE_MS, LONGEST_PROBE_PAUSE_MS = 5000, 600000
 -- What a machine lacks disk for may be gone with the attempt that failed.
 local DISK_PAUSE_MS = 10000
+-- Large weights from a slow disk take minutes.
+local LONGEST_LOAD_MS = 600000
 -- A slot that did not come back for so long is another machine under an old name.
 local FORGET_HEALTH_MS = 7 * 86400000
 -- One failure may be a cut connection; each took five tries already.
 local STORAGE_PAUSE_AFTER = 3
 
 local STORAGE_PAUSED, STORAGE_FAILING = 'farm:storage:paused', 'farm:storage:failing'
+local STORAGE_WORKED = 'farm:storage:worked'  -- when it did last, for anybody
 local KEPT_OFF = 'farm:keptoff'  -- jobs that some slot is kept off
 
 local function off_key(job) return 'farm:job:' .. job .. ':off' end
@@ -27,11 +30,13 @@ local function refused_key(slot) return 'farm:slot:' .. slot .. ':refused' end
 
 local function storage_is_paused() return redis.call('EXISTS', STORAGE_PAUSED) == 1 end
 
--- Lives, or will in a moment, and renders what the job wants.
+-- Lives, or will in a moment, and renders what the job wants. One that dies each time it loads never will.
 local function could_render(slot, job)
   local seen = redis.call('ZSCORE', SLOTS, slot)
-  local state, ttl, renderers, most = get(slot_key(slot), 'state', 'ttl_ms', 'renderers', 'most_pixels')
-  if not seen or seen + ttl <= now or (state ~= 'ready' and state ~= 'loading') then return false end
+  local state, ttl, renderers, most, since =
+    get(slot_key(slot), 'state', 'ttl_ms', 'renderers', 'most_pixels', 'loading_since')
+  local loads = state == 'loading' and now - (since or now) < LONGEST_LOAD_MS
+  if not seen or seen + ttl <= now or (state ~= 'ready' and not loads) then return false end
   local wanted, pixels = get(job_key(job), 'renderer', 'pixels')
   if most and tonumber(pixels or 0) > tonumber(most) then return false end
   for _, renderer in ipairs(cjson.decode(renderers)) do if renderer == wanted then return true end end
@@ -55,13 +60,13 @@ local function keep_off(job, slot)
   let_back(job)
 end
 
--- A slot gets no more work; cause: 'failures', or 'disk' for its whole machine.
+-- A slot gets no more work; cause: 'failures', 'storage' that it does not reach, or 'disk' for its whole machine.
 local function take_out(slot, cause, why, pause)
   local key = slot_key(slot)
   redis.call('HSET', health_key(slot), 'cause', cause, 'since', now, 'why', why, 'probes', 0, 'probe_at', now + pause)
   redis.call('PEXPIRE', health_key(slot), FORGET_HEALTH_MS)
   redis.call('HSET', key, 'why_out', why)
-  if get(key, 'state') == 'ready' then redis.call('HSET', key, 'state', cause == 'disk' and 'out' or 'sick') end
+  if get(key, 'state') == 'ready' then redis.call('HSET', key, 'state', cause == 'failures' and 'sick' or 'out') end
   local sent = get(key, 'next')
   if sent then
     local job, chunk = split(sent)
@@ -83,13 +88,13 @@ end
 local function still_out(slot)
   local why, probes, cause = get(health_key(slot), 'why', 'probes', 'cause')
   if not why then return end
-  local out = cause == 'disk' or tonumber(probes) > 0
+  local out = cause ~= 'failures' or tonumber(probes) > 0
   redis.call('HSET', slot_key(slot), 'state', out and 'out' or 'sick', 'why_out', why)
 end
 
 local function come_back(slot)
   redis.call('DEL', health_key(slot), failed_key(slot), refused_key(slot))
-  redis.call('HDEL', slot_key(slot), 'why_out')
+  redis.call('HDEL', slot_key(slot), 'why_out', 'cut_off', 'cut_off_since')
   redis.call('HSET', slot_key(slot), 'state', 'ready')
 end
 
@@ -97,6 +102,7 @@ end
 local function suspect(list, slot, job, why)
   local owner, renderer = get(job_key(job), 'owner', 'renderer')
   redis.call('HSET', list, owner, renderer)
+  redis.call('PEXPIRE', list, FORGET_HEALTH_MS)
   local owners = redis.call('HLEN', list)
   if owners < SICK_OWNERS or redis.call('EXISTS', health_key(slot)) == 1 then return end
   take_out(slot, 'failures', 'failed for ' .. owners .. ' owners in a row, at last: ' .. why, 0)
@@ -112,6 +118,17 @@ local function machine_is_full(slot, why)
   end
 end
 
+-- A slot failed at storage again and again, and meanwhile it worked for others: the fault is its machine's, which would
+-- take every chunk that waits, for it is always free.
+local function is_cut_off(slot, why)
+  local key = slot_key(slot)
+  redis.call('HSETNX', key, 'cut_off_since', now)
+  local times, worked = redis.call('HINCRBY', key, 'cut_off', 1), tonumber(redis.call('GET', STORAGE_WORKED) or 0)
+  if times < STORAGE_PAUSE_AFTER or worked <= tonumber(get(key, 'cut_off_since')) then return end
+  if redis.call('EXISTS', health_key(slot)) == 1 then return end
+  take_out(slot, 'storage', 'storage fails from here, and from elsewhere it works: ' .. why, FIRST_PROBE_PAUSE_MS)
+end
+
 local function storage_failed(why)
   if storage_is_paused() or redis.call('INCR', STORAGE_FAILING) < STORAGE_PAUSE_AFTER then return end
   redis.call('HSET', STORAGE_PAUSED, 'reason', why, 'since', now, 'until', now, 'checks', 0)
@@ -122,6 +139,7 @@ function blame(job, unit, slot, failure)
   if failure.cause == 'storage' then storage_failed(failure.message) end
   if not slot or not is_chunk(unit) or redis.call('EXISTS', slot_key(slot)) == 0 then return end
   if failure.cause == 'disk' then machine_is_full(slot, failure.message) end
+  if failure.cause == 'storage' then is_cut_off(slot, failure.message) end
   if not failure.burn or failure.permanent then return end
   if redis.call('HINCRBY', blame_key(job), slot, 1) >= OFF_AFTER then keep_off(job, slot) end
   suspect(failed_key(slot), slot, job, failure.message)
@@ -130,6 +148,8 @@ end
 -- An attempt that succeeded: what it wrote, storage took.
 function praise(unit, slot)
   redis.call('DEL', STORAGE_FAILING)
+  redis.call('SET', STORAGE_WORKED, now)
+  redis.call('HDEL', slot_key(slot), 'cut_off', 'cut_off_since')
   if is_chunk(unit) then redis.call('DEL', failed_key(slot)) end
 end
 

@@ -24,6 +24,7 @@ else
   end
   redis.call('HDEL', unit_key(arg.job, 'stitch'), 'burnt', 'outages')
   redis.call('HSET', key, 'paused', 0)
+  forgive(arg.job)
 end
 for _, redo in ipairs(arg.redos) do
   local unit = tostring(redo.chunk)

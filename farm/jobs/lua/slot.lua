@@ -19,7 +19,11 @@ if arg.fields.process and process and process ~= arg.fields.process and holds th
   redis.call('HDEL', key, 'holds')
 end
 if arg.fields.process ~= process and was == 'probing' then stay_out(arg.slot, 'its process died in the probe') end
-if arg.fields.process and arg.fields.process ~= process then redis.call('HDEL', key, 'proven') end
+if arg.fields.process and arg.fields.process ~= process then
+  redis.call('HDEL', key, 'proven', 'cut_off', 'cut_off_since')
+end
+if arg.fields.state == 'loading' then redis.call('HSETNX', key, 'loading_since', now)
+elseif arg.fields.state then redis.call('HDEL', key, 'loading_since') end
 for name, value in pairs(arg.fields) do redis.call('HSET', key, name, value) end
 redis.call('HSETNX', key, 'since', now)
 if arg.fields.state == 'ready' then still_out(arg.slot) end

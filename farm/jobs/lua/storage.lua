@@ -12,6 +12,7 @@ elseif arg.what == 'fails' then
 end
 local checks = tonumber(get(STORAGE_PAUSED, 'checks'))
 redis.call('DEL', STORAGE_PAUSED, STORAGE_FAILING)
+redis.call('SET', STORAGE_WORKED, now)
 -- Where the first try works, something smaller is wrong with it: what failed waits its time, which grows.
 if checks == 0 then return answer({paused = false}) end
 -- What was put off because of it need not wait any longer.

@@ -9,7 +9,7 @@ import pytest
 
 from engine.spec import Redraw
 from farm.jobs import health, views
-from farm.jobs.model import PLAN, STITCH
+from farm.jobs.model import STITCH
 from farm.jobs.redo import Redo
 from farm.jobs.removal import forget_job
 from farm.jobs.store import AttemptFailure, Refused
@@ -86,6 +86,35 @@ def test_a_slot_is_let_back_when_the_others_are_gone(desk: Desk) -> None:
     assert ("slots let back", "") in events(desk, job)
 
 
+def test_a_slot_that_never_gets_loaded_keeps_no_other_off_a_job(desk: Desk) -> None:
+    desk.slot("a")
+    for _ in range(2):  # its process dies while it loads, and another one takes its place
+        desk.slot("b", pid=2, state="loading")
+    job = desk.planned(1)
+    fail(desk, job, 0, "a")
+    fail(desk, job, 0, "a")
+    assert desk.sent() == {}, "the other one may be there in a moment"
+    desk.books.client.hincrby("farm:slot:b", "loading_since", -3_600_000)
+    desk.slot("b", pid=3, state="loading")
+    health.slots_to_probe(desk.books)
+    assert desk.sent() == {"a": (job, 0)}
+
+
+def test_what_is_drawn_anew_may_go_to_slots_that_once_failed_the_job(desk: Desk) -> None:
+    desk.slot("a")
+    desk.slot("b", pid=2, launcher="l")
+    job = desk.planned(1)
+    fail(desk, job, 0, "a")
+    fail(desk, job, 0, "a")
+    desk.books.record(desk.claim(job, 0, slot="b"))
+    assert desk.books.stitched(desk.claim(job, STITCH, slot="cpu"), version=1, result="r", digest="d")
+    health.slots_to_probe(desk.books)
+    desk.books.retire_slot("b", launcher="l", gone=True)
+    redo = Redo(chunk=0, number=1, redraw=Redraw(7, 0, 12), left=1, after=1, who="ann", at=0.0, why="x")
+    desk.books.redo(job, [redo], who="ann", why="x")
+    assert desk.sent() == {"a": (job, 0)}
+
+
 def test_a_retried_job_may_go_anywhere_again(desk: Desk) -> None:
     desk.slot("a")
     desk.slot("b", pid=2)
@@ -125,8 +154,7 @@ def test_a_success_between_two_owners_failures_clears_the_slot(desk: Desk) -> No
 @pytest.mark.parametrize("failure", [BAD_INPUT, NO_STORAGE], ids=["input", "storage"])
 def test_what_no_slot_could_help_blames_none(desk: Desk, failure: AttemptFailure) -> None:
     desk.slot("a")
-    for owner in ("ann", "bob", "ann", "bob"):
-        job = desk.planned(owner=owner)
+    for job in [desk.planned(owner=owner) for owner in ("ann", "bob", "ann", "bob")]:
         lease = desk.books.claim(job, "0", slot="a", suffix="s", lease_seconds=60)
         if not isinstance(lease, Refused):
             desk.books.fail(lease, failure)
@@ -153,7 +181,7 @@ def test_a_sick_slot_that_shows_itself_well_gets_work_again(desk: Desk) -> None:
     sick(desk, "a")
     assert [called.name for called in health.slots_to_probe(desk.books)] == ["a"]
     assert health.slots_to_probe(desk.books) == [], "called once"
-    assert health.begin_probe(desk.books, "a") == health.Probe(of_disk=False, renderers=("preview",))
+    assert health.begin_probe(desk.books, "a") == health.Probe(cause="failures", renderers=("preview",))
     assert slot(desk, "a")[0] == "probing"
     assert health.begin_probe(desk.books, "a") is None, "a second message finds nothing to do"
     assert health.end_probe(desk.books, "a", "right")
@@ -290,80 +318,6 @@ def test_what_a_slots_old_process_rendered_proves_nothing_of_the_new_one(desk: D
     desk.slot("a", pid=3)
     assert desk.books.stitched(desk.claim(later, STITCH, slot="cpu"), version=1, result="r", digest="d")
     assert not health.take_proof(desk.books, "a"), "accepted when the process that rendered it was gone"
-
-
-def test_a_full_disk_takes_out_the_slots_of_its_machine_alone_and_burns_nothing(desk: Desk) -> None:
-    desk.slot("a", host="left")
-    desk.slot("b", host="left", pid=2)
-    desk.slot("c", host="right", pid=3)
-    job = desk.planned(5)
-    fail(desk, job, 0, "a", NO_DISK)
-    assert slot(desk, "a") == slot(desk, "b") == ("out", "the disk of left: no space left")
-    assert set(desk.sent()) == {"c"}
-    desk.books.client.hset("farm:slot:b:health", "probe_at", 0)
-    assert [called.name for called in health.slots_to_probe(desk.books)] == ["b"]
-    assert health.begin_probe(desk.books, "b") == health.Probe(of_disk=True, renderers=())
-    health.end_probe(desk.books, "b", "right")
-    assert slot(desk, "b") == ("idle", None)
-    assert desk.books.client.hget(f"farm:job:{job}:u:0", "burnt") is None
-
-
-def test_storage_that_fails_three_attempts_in_a_row_pauses_everything(desk: Desk) -> None:
-    for name in "abcd":
-        desk.slot(name, pid=ord(name))
-    job = desk.planned(8)
-    planning = desk.job()
-    for chunk in range(2):
-        fail(desk, job, chunk, "abcd"[chunk], NO_STORAGE)
-    assert health.storage_pause(desk.books) is None
-    in_hand = desk.claim(job, 4, slot="d")
-    fail(desk, job, 2, "c", NO_STORAGE)
-    pause = health.storage_pause(desk.books)
-    assert pause is not None
-    assert pause.reason == "storage does not answer"
-    assert desk.sent() == {}
-    assert desk.books.sweep().due == (), "no plan is rung for"
-    assert desk.books.claim(planning, PLAN, slot="cpu", suffix="x", lease_seconds=9) == Refused("storage is paused")
-    assert desk.books.renew(in_hand, percent=5, lease_seconds=60) == "go on", "what is in hand waits by itself"
-
-
-def test_a_success_between_failures_of_storage_starts_the_count_anew(desk: Desk) -> None:
-    desk.slot("a")
-    job = desk.planned(8)
-    for chunk in (0, 1):
-        fail(desk, job, chunk, "a", NO_STORAGE)
-    desk.books.record(desk.claim(job, 2, slot="a"))
-    fail(desk, job, 3, "a", NO_STORAGE)
-    assert health.storage_pause(desk.books) is None
-
-
-def test_storage_that_works_again_lets_everything_go_on_at_once(desk: Desk) -> None:
-    desk.slot("a")
-    job = desk.planned(3)
-    for chunk in range(3):
-        fail(desk, job, chunk, "a", NO_STORAGE)
-    assert health.storage_check_due(desk.books)
-    assert not health.storage_check_due(desk.books), "one tries it, not each sweeper"
-    health.storage_fails(desk.books, "still nothing")
-    pause = health.storage_pause(desk.books)
-    assert pause is not None
-    assert pause.reason == "still nothing"
-    assert pause.until > pause.since
-    health.storage_works(desk.books)
-    assert health.storage_pause(desk.books) is None
-    desk.books.sweep()
-    assert desk.sent() == {"a": (job, 0)}, "though each was put off for ten minutes"
-
-
-def test_where_the_first_try_works_what_failed_waits_its_time(desk: Desk) -> None:
-    desk.slot("a")
-    job = desk.planned(4)
-    for chunk in range(3):
-        fail(desk, job, chunk, "a", NO_STORAGE)
-    assert health.storage_check_due(desk.books)
-    health.storage_works(desk.books)
-    desk.books.sweep()
-    assert desk.sent() == {"a": (job, 3)}, "else an object that is refused would fail again and again"
 
 
 def test_a_task_that_was_terminated_waits_again_and_has_lost_no_attempt(desk: Desk) -> None:
