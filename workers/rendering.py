@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from engine.plan import Plan
     from engine.spec import ChunkSpec
     from farm.jobs.request import JobRequest
+    from farm.messages import Message
     from farm.storage.s3 import Storage
     from workers.process import SlotWorker
 
@@ -38,7 +39,7 @@ def render(worker: SlotWorker, job: str, index: int) -> None:
     if lease is None:
         worker.dispatch()
         return
-    stitch_due = []
+    stitch_due: list[Message] = []
     rendered_with: str | None = None
     with attempt_at(lease, worker.books, worker.storage, lease_seconds=worker.settings.lease_seconds) as attempt:
         request, plan = worker.asked_of(job)
@@ -61,10 +62,15 @@ def render(worker: SlotWorker, job: str, index: int) -> None:
         if recorded is Recorded.LAST:
             stitch_due = [cpu_message(job, STITCH, request.name, priority=request.priority)]
         rendered_with = request.spec.renderer if source is None else None
-    if stitch_due or not worker.has_next():
-        worker.dispatch(*stitch_due)
+    worker.do_aside(_see_on, worker, stitch_due)
     if rendered_with is not None:
         keep_expected(worker, rendered_with)
+
+
+def _see_on(worker: SlotWorker, due: list[Message]) -> None:
+    """Send what is due, and more chunks where none waits for this slot."""
+    if due or not worker.has_next():
+        worker.dispatch(*due)
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,6 @@ def _publish(
     recipe: str | None,
 ) -> None:
     job, number, files = request.id, attempt.lease.attempt, made.files
-    sent = made.parts.sent()
     segment = {
         "version": 2,
         "job": job,
@@ -117,7 +122,6 @@ def _publish(
         "slot": worker.name,
         "recipe": recipe,
         "taken_from": None,
-        "files": sent,
         "renderer": request.spec.renderer,
         "renderer_version": worker.renderers[request.spec.renderer].version,
         "renderer_facts": made.facts,
@@ -129,6 +133,7 @@ def _publish(
         "measures": made.measures.to_dict(),
         "frame_hashes": files.hashes,
         "digest": digest_of(files.hashes),
+        "files": made.parts.sent(),  # last: the tail goes up while the rest is put together
     }
     # last of all: a segment without it does not exist
     worker.storage.put_json(keys.segment(job, chunk.index, number, "segment.json"), segment)
