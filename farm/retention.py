@@ -17,7 +17,15 @@ from farm.errors import CorruptObjectError, NotFoundError
 from farm.folder.inbox import Inbox
 from farm.folder.kept import archived_names, claimed_jobs
 from farm.jobs.model import JobState
-from farm.jobs.removal import Standing, forget_job, job_count, segments_removed, standings, version_removed
+from farm.jobs.removal import (
+    Standing,
+    forget_job,
+    is_being_edited,
+    job_count,
+    segments_removed,
+    standings,
+    version_removed,
+)
 from farm.storage import keys
 
 if TYPE_CHECKING:
@@ -135,7 +143,7 @@ class _Cleaning:
         days = self.settings.keep_jobs_days
         if days is None or not standing.state.ended or standing.ended > (old := self._before(days)):
             return False
-        if job in self.claimed:
+        if job in self.claimed or is_being_edited(self.books, job):
             return False
         if not self.dry_run:
             # storage first: of books that have forgotten it nobody learns any more that it was to go

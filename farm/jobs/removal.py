@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from farm.jobs.model import JobState
 
@@ -47,6 +47,13 @@ def standings(books: Books, jobs: Sequence[str]) -> dict[str, Standing]:
         for job, (state, ended, current, cleaned) in zip(jobs, rows, strict=True)
         if state is not None
     }
+
+
+def is_being_edited(books: Books, job: str) -> bool:
+    """Whether a job that has not ended keeps this one's cuts: it may not be planned yet."""
+    with books.reaching():
+        edits = cast("set[str]", books.client.smembers(f"farm:job:{job}:edits"))
+    return any(not edit.state.ended for edit in standings(books, list(edits)).values())
 
 
 def segments_removed(books: Books, job: str, *, before: float, who: str) -> bool:

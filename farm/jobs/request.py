@@ -79,6 +79,7 @@ class JobRequest:
             "warnings": json.dumps(self.warnings),
             **({"batch": self.batch, "row": self.row} if self.batch else {}),
             **({"held": 1} if self.held else {}),
+            **({"edit_of": self.edit_of} if self.edit_of else {}),
             **({"webhook": self.webhook} if self.webhook else {}),
         }
 

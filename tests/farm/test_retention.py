@@ -337,6 +337,21 @@ def test_a_removal_that_was_given_up_leaves_a_job_that_goes_on_as_it_was(hand: H
     assert hand.empty_and_recover().jobs == 2
 
 
+def test_a_job_whose_cuts_another_still_waits_to_keep_is_not_forgotten(hand: Hand) -> None:
+    job = hand.done(1)
+    edit = hand.job(edit_of=job.id)
+    edit.pause()
+    assert counts(clean(hand, keep_jobs_days=0, keep_segments_days=1, dry_run=True)) == {}
+    clean(hand, keep_jobs_days=0)
+    hand.empty_and_recover()
+    assert counts(clean(hand, keep_jobs_days=0)) == {}
+    assert hand.storage.exists(keys.plan_json(job.id))
+    edit.cancel()
+    clean(hand, keep_jobs_days=0)
+    assert lies_in(hand, keys.JOBS) == []
+    assert not list(hand.books.client.scan_iter("farm:job:*"))
+
+
 def test_a_forgotten_job_is_out_of_its_batch(hand: Hand) -> None:
     batch = "20260101-000000-batch1"
     enter_batch(hand.books, batch, name="Algebra", owner="ada", rows=2)

@@ -1,10 +1,12 @@
--- A new job, unless its token already names one that is not failed or cancelled.
+-- A new job, unless its token already names one that is not failed or cancelled. A row of a batch is one job however
+-- that ended: of two submits at once the slower must not render anew what failed or was rejected meanwhile.
 local token_key = 'farm:token:' .. arg.token
 local known = redis.call('GET', token_key)
 if known == arg.job then return answer({job = known, created = true}) end  -- asked again after a lost answer
 if known then
   local state = get(job_key(known), 'state')
-  if state and state ~= 'failed' and state ~= 'cancelled' then return answer({job = known, created = false}) end
+  local over = state == 'failed' or state == 'cancelled'
+  if state and (arg.fields.batch or not over) then return answer({job = known, created = false}) end
 end
 -- who cancelled the batch has listed its jobs, or is about to
 local batch = arg.fields.batch
@@ -17,6 +19,7 @@ end
 redis.call('HSET', job_key(arg.job), 'state', 'planning', 'submitted', now, unpack(fields))
 redis.call('ZADD', 'farm:jobs', now, arg.job)
 redis.call('SET', token_key, arg.job)
+if arg.fields.edit_of then redis.call('SADD', edits_key(arg.fields.edit_of), arg.job) end
 if batch then
   redis.call('ZADD', batch_key(batch) .. ':jobs', arg.fields.row, arg.job)
   count(arg.job, 'planning', 1)

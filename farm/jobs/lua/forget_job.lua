@@ -1,7 +1,7 @@
 -- A job that ended long ago is forgotten, with all that the books say of it; then its files are removed.
 local key = job_key(arg.job)
-local state, at, chunks, versions, token, batch, review =
-  get(key, 'state', 'ended', 'chunks', 'versions', 'token', 'batch', 'needs_review')
+local state, at, chunks, versions, token, batch, review, edit_of =
+  get(key, 'state', 'ended', 'chunks', 'versions', 'token', 'batch', 'needs_review', 'edit_of')
 if not state or not ended(state) or tonumber(at) > arg.before then return answer({ok = false}) end
 local units = {'plan', 'stitch'}
 for i = 0, tonumber(chunks or 0) - 1 do units[#units + 1] = tostring(i) end
@@ -24,5 +24,6 @@ if redis.call('GET', 'farm:token:' .. token) == arg.job then redis.call('DEL', '
 redis.call('ZREM', OUTBOX, 'plan/' .. arg.job, 'stitch/' .. arg.job)
 redis.call('ZREM', 'farm:jobs', arg.job)
 forgive(arg.job)
-redis.call('DEL', key, key .. ':events', key .. ':attempts', waiting_key(arg.job))
+if edit_of then redis.call('SREM', edits_key(edit_of), arg.job) end
+redis.call('DEL', key, edits_key(arg.job), key .. ':events', key .. ':attempts', waiting_key(arg.job))
 return answer({ok = true})

@@ -16,6 +16,7 @@ local PACE_OF = 20
 local function job_key(job) return 'farm:job:' .. job end
 local function unit_key(job, unit) return 'farm:job:' .. job .. ':u:' .. unit end
 local function waiting_key(job) return 'farm:job:' .. job .. ':waiting' end
+local function edits_key(job) return 'farm:job:' .. job .. ':edits' end  -- jobs that keep its cuts
 local function version_key(job, version) return 'farm:job:' .. job .. ':v:' .. version end
 local function slot_key(slot) return 'farm:slot:' .. slot end
 local function owner_key(owner) return 'farm:owner:' .. owner end

@@ -32,6 +32,7 @@ for name, value in pairs(arg.fields) do
 end
 redis.call('HSET', key, 'state', arg.state, 'recovered', now, unpack(fields))
 redis.call('ZADD', 'farm:jobs', arg.fields.submitted, arg.job)
+if arg.fields.edit_of then redis.call('SADD', edits_key(arg.fields.edit_of), arg.job) end
 local batch = arg.fields.batch
 if batch then
   redis.call('ZADD', batch_key(batch) .. ':jobs', arg.fields.row, arg.job)
