@@ -37,6 +37,8 @@ LESSON: dict[str, type] = {
     "edit_of": str,
 }
 PRESENTER = "presenter"
+WEBHOOK = "webhook"
+"""Its path and query may be a secret: sentences do not repeat it."""
 COLUMNS: dict[str, type] = {PRESENTER: str, **LESSON, **PARAMETERS}
 FILES = ("portrait", "speech", "subtitles")
 """Columns that name files."""
@@ -104,7 +106,8 @@ def _text(column: str, raw: object) -> str:
         raise ValueError(f"{column} has {len(raw)} characters, wanted {LONGEST_CELL} at most")
     if strange := next((letter for letter in raw if unicodedata.category(letter) in ("Cc", "Cs")), None):
         # no file can be named so, and half a pair of UTF-16 cannot even be written down
-        raise ValueError(f"{column} is {raw[:60]!r}, wanted text without control characters: it has {strange!r}")
+        said = "no URL" if column == WEBHOOK else repr(raw[:60])
+        raise ValueError(f"{column} is {said}, wanted text without control characters: it has {strange!r}")
     return raw
 
 

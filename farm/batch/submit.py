@@ -26,7 +26,7 @@ from farm.storage import keys
 from farm.storage.s3 import FRESH_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Container, Iterable, Sequence
 
     from farm.jobs.batches import BatchState
     from farm.jobs.request import JobRequest
@@ -93,6 +93,7 @@ def submit_rows(farm: Farm, rows: Sequence[CheckedRow], terms: Terms, on_step: O
     wanted, twins = _by_token(farm, asked.id, rows)
     before = kept.places_of(farm.storage, asked.id)
     there = _there(farm, asked.id, before)
+    before = _entered(farm, before, there)
     places = _placed(farm, asked, wanted, before)
     refused = tuple(row for row in rows if row.right is None)
     kept.keep_refused(farm.storage, asked.id, [_refused(row) for row in refused])
@@ -123,7 +124,7 @@ def new_rights(farm: Farm, rights: Sequence[Right], *, owner: str, name: str) ->
     """Lessons that a submit would make jobs of: those that the batch of that name does not have, each once."""
     batch = batch_named(farm.books, owner, name)
     there = set(batch_jobs(farm.books, batch)) if batch else set()
-    places = kept.places_of(farm.storage, batch) if batch else {}
+    places = _entered(farm, kept.places_of(farm.storage, batch), there) if batch else {}
     seen = {token for token, place in places.items() if place.job in there}
     new = []
     for right in rights:
@@ -134,12 +135,12 @@ def new_rights(farm: Farm, rights: Sequence[Right], *, owner: str, name: str) ->
     return new
 
 
-def jobs_of(farm: Farm, batch: str, rights: Iterable[Right]) -> dict[str, Right]:
-    """Lessons that were submitted, by the job that each became; of those that are the same the first."""
-    places = kept.places_of(farm.storage, batch)
-    found: dict[str, Right] = {}
+def jobs_of(farm: Farm, batch: str, rights: Iterable[Right]) -> dict[str, list[Right]]:
+    """Lessons that were submitted, by the job that each became: those that are the same are one."""
+    places = _entered(farm, kept.places_of(farm.storage, batch), set(batch_jobs(farm.books, batch)))
+    found: dict[str, list[Right]] = {}
     for right in rights:
-        found.setdefault(places[row_token(batch, _request(farm, right, "").token)].job, right)
+        found.setdefault(places[row_token(batch, _request(farm, right, "").token)].job, []).append(right)
     return found
 
 
@@ -228,6 +229,17 @@ def _there(farm: Farm, batch: str, before: dict[str, Place]) -> set[str]:
         decided.restore_releases(farm.books, farm.storage)
         there = set(batch_jobs(farm.books, batch))
     return there
+
+
+def _entered(farm: Farm, places: dict[str, Place], there: Container[str]) -> dict[str, Place]:
+    """The places of rows, by token: of two submits at once each wrote down a job for a row, and the books have one of
+    them. there: jobs of the batch that the books have.
+    """
+    missing = [token for token, place in places.items() if place.job not in there]
+    owners = zip(missing, farm.books.token_owners(missing), strict=True)
+    return places | {
+        token: replace(places[token], job=job) for token, job in owners if job is not None and job in there
+    }
 
 
 def _store(farm: Farm, rows: Iterable[Right], on_step: OnStep) -> None:

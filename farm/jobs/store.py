@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import redis
 from redis.backoff import ExponentialWithJitterBackoff
@@ -212,6 +212,12 @@ class Books:
         """Whether the books have this job."""
         with self.reaching():
             return bool(self.client.exists(f"farm:job:{job}"))
+
+    def token_owners(self, tokens: Sequence[str]) -> list[str | None]:
+        """The job of each token, None where there is none."""
+        with self.reaching():
+            found = self.client.mget([f"farm:token:{token}" for token in tokens]) if tokens else []
+        return cast("list[str | None]", found)
 
     def token_owner(self, token: str) -> str | None:
         """The job that a token names, ended or not."""

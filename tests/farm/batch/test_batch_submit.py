@@ -19,9 +19,9 @@ from farm.batch.intake import Order
 from farm.batch.pilot import Pilot
 from farm.errors import NotAllowedError
 from farm.jobs.batches import batch_jobs, batch_row
-from farm.jobs.model import JobState
+from farm.jobs.model import PLAN, JobState
 from farm.jobs.request import JobRequest
-from farm.jobs.store import Books
+from farm.jobs.store import AttemptFailure, Books
 from farm.storage import keys
 from tests.conftest import PORTRAIT, ROOT, environment_of, wait_until
 from tests.workers.conftest import tone
@@ -29,6 +29,8 @@ from tests.workers.conftest import tone
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from farm.batch.kept import Place
+    from farm.storage.s3 import Storage
     from tests.farm.hands import Hand
 
 
@@ -161,6 +163,44 @@ def test_two_that_submit_the_same_manifest_at_once_make_each_job_once(hand: Hand
     assert {done.id for done in found} == {batch.id}
     assert all(done.created + done.known == 40 for done in found)  # in a dead heat both may say that they made a job
     assert seeds_of(hand, batch.id) == list(range(40))
+
+
+def test_of_two_jobs_that_submits_at_once_gave_a_row_the_one_in_the_books_is_its_job(hand: Hand, course: Path) -> None:
+    path = manifest(course, range(3))
+    done = hand.farm.submit_batch(path)
+    jobs = batch_jobs(hand.books, done.id)
+    places = kept.places_of(hand.storage, done.id)
+    late = "20260101-000000-aaaaa"
+    ids = {token: replace(place, job=f"{late}{place.row}") for token, place in places.items()}
+    kept.keep_places(hand.storage, done.id, f"{late}a", ids)  # read before the first had written, and written after
+    hand.farm.job(jobs[0]).cancel()
+    hand.books.fail(hand.claim(hand.farm.job(jobs[1]), PLAN), AttemptFailure(code="bad", message="no", permanent=True))
+    plan = hand.farm.plan_batch(str(path))
+    assert (plan.lessons, plan.there) == (0, 3)
+    again = hand.farm.submit_batch(path)
+    assert (again.created, again.known) == (0, 3)
+    assert [job.state for job in hand.farm.batch(done.id).rows_of(jobs)] == ["cancelled", "failed", "planning"]
+    assert seeds_of(hand, done.id) == [0, 1, 2]
+
+
+def test_a_row_that_was_rejected_while_another_submitted_it_too_is_not_rendered_after_all(
+    hand: Hand, course: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places_of, path = kept.places_of, manifest(course, range(2))
+
+    def overtaken(storage: Storage, batch: str) -> dict[str, Place]:
+        found = places_of(storage, batch)
+        monkeypatch.setattr(kept, "places_of", places_of)
+        for job in batch_jobs(hand.books, hand.farm.submit_batch(path).id):
+            hand.farm.job(job).cancel()
+        return found
+
+    monkeypatch.setattr(kept, "places_of", overtaken)
+    with Farm(hand.farm.settings) as slower:
+        done = slower.submit_batch(path)
+    assert (done.created, done.known) == (0, 2)
+    assert batch_row(hand.books, done.id).counts[JobState.CANCELLED] == 2
+    assert seeds_of(hand, done.id) == [0, 1]
 
 
 def test_books_that_were_emptied_get_the_batch_back_by_a_recovery(hand: Hand, course: Path) -> None:

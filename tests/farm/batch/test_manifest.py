@@ -197,6 +197,29 @@ def test_wildcards_make_rows_named_after_their_files(read: Callable[..., list[Ro
     assert fixed.problems == ("duration cannot be the same for many",)
 
 
+def test_wildcards_make_no_more_rows_than_a_manifest_may_have(
+    read: Callable[..., list[Row]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("1.wav", "2.wav", "3.wav", "4.mp3", "5.mp3"):
+        (tmp_path / name).touch()
+    for module in ("rows", "globs"):
+        monkeypatch.setattr(f"farm.batch.{module}.MOST_ROWS", 2)
+    wav, mp3 = "speech,portrait\n*.wav,p.png\n", "*.mp3,p.png\n"
+    (row,) = read("m.csv", wav)
+    assert row.problems == (f"speech {tmp_path}/*.wav stands for more than 2 files, wanted 2 at most",)
+    assert "m has more than 2 rows with those of its wildcards, wanted 2 at most" in refusal(read, "m.csv", wav + mp3)
+
+
+def test_what_is_wrong_with_a_webhook_is_said_without_it(read: Callable[..., list[Row]]) -> None:
+    defaults = "presenters: {anna: {portrait: anna.png, webhook: 'https://example.com/hooks/s3cret'}}"
+    (other,) = read(
+        "m.csv", "speech,presenter,webhook\na.wav,anna,https://example.com/hooks/0ther\n", defaults=defaults
+    )
+    assert other.problems == ("webhook is another, presenter 'anna' has one for all: leave it out of the row",)
+    (bell,) = read("m.jsonl", r'{"speech": "a.wav", "portrait": "p.png", "webhook": "https://x/s3cret\u0007"}')
+    assert bell.problems == (r"webhook is no URL, wanted text without control characters: it has '\x07'",)
+
+
 BOMB = "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]"
 
 

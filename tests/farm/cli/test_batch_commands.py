@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from farm.batch.kept import Asked
 from farm.cli.options import complete_batch
 from farm.jobs.model import PLAN
 from farm.jobs.store import AttemptFailure, Lease
+from farm.storage import s3
+from farm.storage.s3 import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,6 +63,19 @@ def fail(farm: Farm, row: int) -> None:
     lease = farm.books.claim(f"20260101-000000-{row:06}", PLAN, slot="cpu", suffix="abcdef", lease_seconds=60)
     assert isinstance(lease, Lease)
     farm.books.fail(lease, WRONG)
+
+
+@pytest.mark.parametrize("verb", ["check", "submit"])
+def test_a_manifest_whose_wildcards_storage_does_not_answer_for_is_not_called_wrong(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    manifest = tmp_path / "term.csv"
+    manifest.write_text("speech,portrait\ns3://lessons/term/*.wav,ada.png\n")
+    monkeypatch.setattr(s3, "Patience", partial(Patience, attempts=1))
+    monkeypatch.setenv("FARM_S3_ENDPOINT", "http://127.0.0.1:9")
+    answer = cli("batch", verb, str(manifest))
+    assert (answer.code, answer.out) == (4, "")
+    assert "storage does not answer for s3://lessons/term/" in answer.err
 
 
 @pytest.mark.usefixtures("farm")

@@ -21,18 +21,19 @@ HOP = {"connection", "transfer-encoding", "proxy-connection", "keep-alive", "exp
 
 @dataclass
 class Gate:
-    """What the proxy saw, and what it is to do to the next requests whose method is `method`."""
+    """What the proxy saw, and what it is to do to the next requests of this `method` that ask for `what`."""
 
     url: str
     seen: list[str] = field(default_factory=list)
     faults: deque[Fault] = field(default_factory=deque)
     method: str = "GET"
+    what: str = ""
 
     def count(self, method: str) -> int:
         return sum(line.startswith(method + " ") for line in self.seen)
 
-    def take(self, method: str) -> Fault | None:
-        return self.faults.popleft() if self.faults and method == self.method else None
+    def take(self, method: str, path: str) -> Fault | None:
+        return self.faults.popleft() if self.faults and method == self.method and self.what in path else None
 
 
 @contextmanager
@@ -63,7 +64,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _forward(self) -> None:
         gate: Gate = self.server.gate
         gate.seen.append(f"{self.command} {self.path}")
-        fault = gate.take(self.command)
+        fault = gate.take(self.command, self.path)
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if fault in {"503", "slow down"}:
             self._refuse(fault)
