@@ -11,11 +11,13 @@ from farm.batch.check import check_rows
 from farm.batch.columns import FILES
 from farm.batch.lines import all_rows
 from farm.batch.manifest import read_manifest
-from farm.batch.rows import Given, rows_of
+from farm.batch.rows import Given, outside, rows_of
 from farm.batch.submit import Terms, jobs_of, submit_rows
 from farm.errors import InputRefusedError, NotFoundError, ReplacedError
 from farm.folder import names
 from farm.folder.claims import File
+from farm.folder.kept import held_by_others, tries_before
+from farm.folder.sizes import too_large
 from farm.jobs.batches import batch_row
 from farm.storage.failures import Address
 
@@ -50,15 +52,19 @@ class Courses:
         self._storage = storage
         self._inbox = inbox
         self._url = f"s3://{inbox.bucket}/"
+        self._places = (inbox.prefix, inbox.processing, inbox.done, inbox.failed)
 
     def enter(self, claim: Claim) -> Claim:
         """The claim with its batch, the files that its rows name and what is wrong with rows; right ones are submitted.
 
+        It stays where it is, with a word in `trouble`, while it names a new upload of what is not finished yet.
         Raises InputRefusedError where no row is right, NotFoundError and ReplacedError for the manifest itself.
         """
         manifest = self._read(claim)
         owner = manifest.defaults.get("owner") or self._farm.settings.owner
-        rows = rows_of(manifest, Given(), storage=self._farm.storage)
+        rows = rows_of(manifest, Given(), storage=self._farm.storage, inbox=self._inbox.url)
+        if held := self._held(claim, rows):
+            return replace(claim, trouble=f"{held}: an earlier upload of this name is not finished yet")
         batch = None
         while batch is None:
             checked, files = self._checked(rows, owner)
@@ -68,7 +74,8 @@ class Courses:
                 if not self._have_moved(rows, checked):
                     raise
         speeches = self._speeches(batch, checked)
-        if claim.tries:
+        tries = claim.tries or tries_before(self._farm.books, self._inbox, claim)
+        if tries:
             Batch(self._farm, batch).retry(only=speeches)
         return replace(
             claim,
@@ -78,6 +85,7 @@ class Courses:
             values={"speeches": speeches},
             wrong=self._wrong(checked),
             problems=tuple(_problems(checked)),
+            tries=tries,
             trouble="",
         )
 
@@ -120,18 +128,18 @@ class Courses:
         speeches, results, wrong = claim.values["speeches"], dict[str, str](), dict(claim.wrong)
         problems, taken = list(claim.problems), set[Address]()
         for row in all_rows(self._farm.books, claim.batch):
-            speech = speeches.get(row.job)
-            if speech is None:  # of an earlier manifest of this name, or under earlier defaults
-                continue
-            suffix = ""
-            while self._inbox.result(speech, suffix) in taken:  # one speech of several presenters; 1.wav and 1.mp4
-                suffix += f" row {row.row}"
-            taken.add(self._inbox.result(speech, suffix))  # also without a video: a later try finds the same names
-            if row.result is None:
+            of_row = speeches.get(row.job, ())  # none: of an earlier manifest of this name, or under earlier defaults
+            if of_row and row.result is None:
                 problems.append(f"row {row.row}: {row.reason or row.state}")
-                wrong[speech] = row.reason or str(row.state)
-            else:
-                results[speech] = self.deliver(row.result, speech, suffix)
+            for speech in of_row:
+                suffix = ""
+                while self._inbox.result(speech, suffix) in taken:  # one speech of several presenters; 1.wav and 1.mp4
+                    suffix += f" row {row.row}"
+                taken.add(self._inbox.result(speech, suffix))  # also without a video: a later try finds the same names
+                if row.result is None:
+                    wrong[speech] = row.reason or str(row.state)
+                else:
+                    results[speech] = self.deliver(row.result, speech, suffix)
         outcome = claim.failed("render", "rows_failed", problems) if problems else claim
         done = {path: why for path, why in wrong.items() if path not in results}
         return replace(outcome, stage="ending", results=results, wrong=done)
@@ -143,6 +151,8 @@ class Courses:
         return str(target)
 
     def _read(self, claim: Claim) -> Manifest:
+        if words := too_large(claim.main):
+            raise InputRefusedError([words])
         key = self._inbox.prefix + claim.main.path
         found = self._storage.head(key)
         if found is not None and found.etag != claim.main.etag:
@@ -160,10 +170,19 @@ class Courses:
         base = self._url + self._inbox.prefix
         return {name: base + value if name in FILES else value for name, value in cells.items()}
 
+    def _held(self, claim: Claim, rows: Sequence[Row]) -> str | None:
+        """A file of theirs in the inbox whose name another open claim has for another content."""
+        base = self._url + self._inbox.prefix
+        roles = {url.removeprefix(base): role for url, role in _named(rows).items() if url.startswith(base)}
+        for path, taken in held_by_others(self._farm.books, self._inbox, claim.token, list(roles)).items():
+            place = self._place(base + path, roles[path])
+            if isinstance(place, _Place) and place.file and place.file.etag != taken.etag:
+                return path
+        return None
+
     def _located(self, rows: Sequence[Row]) -> tuple[list[Row], list[File]]:
         """The rows with their files where those lie now, and all files of theirs that lie in the inbox."""
-        roles = {str(getattr(row.lesson, role)): role for row in rows if row.lesson for role in ROLES}
-        roles.pop("None", None)
+        roles = _named(rows)
         with ThreadPoolExecutor(LOOKS_AT_ONCE) as pool:
             found = dict(zip(roles, pool.map(self._place, roles, roles.values()), strict=True))
         files = [place.file for place in found.values() if isinstance(place, _Place) and place.file]
@@ -173,16 +192,16 @@ class Courses:
         """Where a file lies, or why it may not be taken."""
         base = self._url + self._inbox.prefix
         if not url.startswith(base):
-            return f"{role} {url[:200]!r} lies outside the inbox, wanted a file of {self._inbox.url}"
+            return outside(role, url, self._inbox.url)
         path = url.removeprefix(base)
         if words := names.refusal(path) or self._inbox.too_long(path):
             return f"{role} {path[:200]!r}: {words}"
-        if item := self._storage.head(self._inbox.prefix + path):
-            stays = names.belongs_to_folder(path)
-            return _Place(url, File(path, item.size, item.etag, ROLES[role], stays))
-        for place in (self._inbox.processing, self._inbox.done, self._inbox.failed):  # an earlier manifest named it
-            if self._storage.head(place + path):
-                return _Place(self._url + place + path, None)
+        for place in self._places:  # where it is not in the inbox, an earlier manifest named it
+            if item := self._storage.head(place + path):
+                file = File(path, item.size, item.etag, ROLES[role], stays=names.belongs_to_folder(path))
+                if words := too_large(file):
+                    return words
+                return _Place(self._url + place + path, file if place == self._inbox.prefix else None)
         return f"{role} {path} is not in the inbox"
 
     def _moved(self, row: Row, found: dict[str, _Place | str]) -> Row:
@@ -194,10 +213,16 @@ class Courses:
         urls: dict[str, Any] = {role: place.url for role, place in places.items() if isinstance(place, _Place)}
         return replace(row, lesson=replace(row.lesson, **urls))
 
-    def _speeches(self, batch: str, rows: Iterable[CheckedRow]) -> dict[str, str]:
-        """Paths of the speeches in the inbox by the jobs that the rows became, and no others of the batch."""
+    def _speeches(self, batch: str, rows: Iterable[CheckedRow]) -> dict[str, list[str]]:
+        """Paths of the speeches in the inbox by the jobs that the rows became, and no others of the batch.
+
+        Rows whose speeches differ in their names alone are one job: each name wants the video.
+        """
         jobs = jobs_of(self._farm, batch, [row.right for row in rows if row.right])
-        return {job: self._path(str(right.lesson.speech)) for job, right in jobs.items()}
+        return {
+            job: list(dict.fromkeys(self._path(str(right.lesson.speech)) for right in rights))
+            for job, rights in jobs.items()
+        }
 
     def _wrong(self, rows: Iterable[CheckedRow]) -> dict[str, str]:
         lessons = ((row.row.lesson, row.problems) for row in rows if row.right is None)
@@ -205,10 +230,17 @@ class Courses:
 
     def _path(self, url: str) -> str:
         key = url.removeprefix(self._url)
-        for place in (self._inbox.prefix, self._inbox.processing, self._inbox.done, self._inbox.failed):
+        for place in self._places:
             if key.startswith(place):
                 return key.removeprefix(place)
         return key
+
+
+def _named(rows: Iterable[Row]) -> dict[str, str]:
+    """URLs of the files that rows name, each with what it is for."""
+    roles = {str(getattr(row.lesson, role)): role for row in rows if row.lesson for role in ROLES}
+    roles.pop("None", None)
+    return roles
 
 
 def _problems(checked: Iterable[CheckedRow]) -> list[str]:

@@ -15,6 +15,9 @@ from farm.jobs.batches import batch_jobs
 from farm.storage import keys
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from farm.folder.claims import File
     from farm.folder.inbox import Inbox
     from farm.jobs.store import Books
     from farm.service import Farm
@@ -49,6 +52,21 @@ def claimed_jobs(books: Books) -> set[str]:
             found.add(claim.job)
             found.update(batch_jobs(books, claim.batch) if claim.batch else ())
     return found
+
+
+def held_by_others(books: Books, inbox: Inbox, token: str, paths: Sequence[str]) -> dict[str, File]:
+    """Of these names those that other open claims have, each with the file as it was taken under it."""
+    held = inboxes.holders(books, inbox.id, paths, besides=token)
+    taken = {record: {file.path: file for file in Claim.from_json(record).files} for record in set(held.values())}
+    return {path: taken[record][path] for path, record in held.items()}
+
+
+def tries_before(books: Books, inbox: Inbox, claim: Claim) -> int:
+    """How often it was taken before, where it is what people let go: a copy may have another ETag, so another token."""
+    records = map(Claim.from_json, inboxes.claim_records(books, inbox.id))
+    before = [one for one in records if one.main.path == claim.main.path and one.token != claim.token]
+    last = max(before, key=lambda one: one.taken, default=None)
+    return last.tries + 1 if last is not None and last.stage == "released" else 0
 
 
 def archived_names(books: Books, inbox: Inbox) -> set[str]:

@@ -40,8 +40,18 @@ class Moves:
         return True
 
     def on(self, file: File, source: str, target: str) -> bool:
-        """Take a file from one place of ours to another; False when it is not there (any more)."""
-        if not self._copy(source + file.path, target + file.path, file):
+        """Take a file from one place of ours to another; False when it is not there (any more).
+
+        Raises CorruptObjectError before anything is copied over where another file lies there. Its ETag is held to
+        what was found: a copy may have another than the claim says.
+        """
+        found = self.storage.head(source + file.path)
+        if found is None:
+            return False
+        if found.size != file.size:
+            where = self.storage.address(source + file.path)
+            raise CorruptObjectError(f"{where} has {found.size} bytes, wanted the {file.size} that were taken")
+        if not self._copy(source + file.path, target + file.path, file, etag=found.etag):
             return False
         self.storage.delete(source + file.path)
         return True
@@ -52,7 +62,7 @@ class Moves:
             return False
         return self.on(file, place, self.inbox.prefix)
 
-    def _copy(self, source: str, target: str, file: File, *, etag: str | None = None) -> bool:
+    def _copy(self, source: str, target: str, file: File, *, etag: str) -> bool:
         try:
             self.storage.copy_from(self.storage.address(source), target, size=file.size, etag=etag)
         except NotFoundError:

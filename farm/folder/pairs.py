@@ -9,8 +9,10 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from farm import submission
+from farm.errors import InputRefusedError
 from farm.folder.defaults import parameters_of
 from farm.folder.names import title_of
+from farm.folder.sizes import too_large
 from farm.jobs.request import own_token
 from farm.preflight import Looks, look_at_portrait, look_at_speech, look_at_subtitles
 from farm.storage.s3 import sha256_of
@@ -30,7 +32,7 @@ REMEMBERED = 1000
 """Looks at files that are kept: one portrait may be that of thousands of lessons."""
 UNNAMED = "@file"
 """What a file is called while it is looked at: one content may lie under thousands of names."""
-OF_A_LESSON = ("owner", "priority", "chunk_seconds", "consent")
+OF_A_LESSON = ("owner", "priority", "chunk_seconds", "consent", "webhook")
 
 
 class Desk:
@@ -56,6 +58,8 @@ class Desk:
 
     def _submit(self, claim: Claim, token: str) -> str:
         farm, settings = self._farm, self._farm.settings
+        if problems := [words for file in claim.files if (words := too_large(file))]:
+            raise InputRefusedError(problems)
         with TemporaryDirectory(prefix="sonic-farm-folder-") as folder:
             files = {file.role: self._fetched(file, Path(folder) / file.role) for file in claim.files}
             given = submission.Files(files["portrait"], files["speech"], files.get("subtitles"))

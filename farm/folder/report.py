@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from farm.errors import NotFoundError
+from farm.errors import NotFoundError, StorageError
 from farm.folder.claims import Claim, token_of
 from farm.folder.kept import keep_claim
 from farm.folder.moves import Moves
@@ -28,7 +28,7 @@ STATES = {"claimed": "taken", "entered": "taken", "running": "rendering", "endin
 class InboxView:
     """An inbox as the books know it. claims: how many are at each stage; look: what was found last, if anybody looked.
 
-    troubles: claims whose last step went wrong, and is tried again.
+    troubles: claims whose last step went wrong, or waits for another claim, and is tried again.
     """
 
     url: str
@@ -111,18 +111,33 @@ def redrive(farm: Farm, inbox: Inbox, names: Collection[str], *, everything: boo
     names: paths in the inbox, or folders with a slash at their end. Raises NotFoundError for a name of which nothing
     failed.
     """
-    failed = [claim for claim in _claims(farm, inbox) if claim.stage == "failed"]
-    chosen = [claim for claim in failed if everything or any(_is_meant(claim, name) for name in names)]
+    claims = sorted(_claims(farm, inbox), key=lambda claim: claim.taken)
+    failed = [claim for claim in claims if claim.stage == "failed"]
+    meant = {claim.main.path for claim in failed if everything or any(_is_meant(claim, name) for name in names)}
     if missing := [name for name in names if not any(_is_meant(claim, name) for claim in failed)]:
         raise NotFoundError(f"nothing of {', '.join(map(repr, missing))} failed in {inbox.url}")
     moves = Moves(farm.storage.beside(inbox.bucket), inbox)
-    refused = {claim.main.path: why for claim in chosen if (why := _put_back(farm, inbox, moves, claim))}
+    last = {claim.main.path: claim for claim in claims if claim.main.path in meant}
+    refused = {}
+    for path, claim in last.items():
+        try:
+            why = _put_back(farm, inbox, moves, claim)
+        except StorageError as error:  # of this one: others may go on
+            why = str(error)
+        if why:
+            refused[path] = why
     books_of.bump(farm.books, inbox.id)
-    return Redriven(tuple(claim.main.path for claim in chosen if claim.main.path not in refused), refused)
+    return Redriven(tuple(path for path in last if path not in refused), refused)
 
 
 def _put_back(farm: Farm, inbox: Inbox, moves: Moves, claim: Claim) -> str | None:
-    """Why it cannot be; None when it is done. May be made again from its beginning."""
+    """Why it cannot be; None when it is done. May be made again from its beginning.
+
+    claim: the last of its name; files of earlier ones were written over.
+    """
+    if claim.stage != "failed":
+        now = "waiting" if claim.stage == "released" else STATES.get(claim.stage, claim.stage)
+        return f"it failed, but its name was uploaded again since, and that is {now}"
     for file in claim.moving:
         moves.back_into_inbox(file, inbox.failed)
         moves.storage.delete(inbox.failed + file.path + ERROR_SUFFIX)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from farm.errors import InputRefusedError, NotAllowedError, NotFoundError, ReplacedError
 from farm.folder.courses import Courses
-from farm.folder.kept import keep_claim
+from farm.folder.kept import held_by_others, keep_claim
 from farm.folder.moves import Moves
 from farm.folder.names import ERROR_SUFFIX
 from farm.folder.pairs import Desk
@@ -37,7 +37,7 @@ class Steps:
         self.courses = Courses(farm, storage, inbox)
 
     def step(self, claim: Claim) -> Claim:
-        """The next one."""
+        """The next one; a claim that stays at its stage waits for another, which its `trouble` names."""
         if claim.stage == "claimed":
             return self._enter(claim)
         if claim.stage == "entered":
@@ -88,12 +88,16 @@ class Steps:
             self._moves.out_of_inbox(file, place)
 
     def _each(self, claim: Claim, move: Callable[[File], object]) -> None:
-        if len(claim.moving) <= FEW_FILES:
-            for file in claim.moving:
+        """Move its files, but none whose name has got to another open claim for another content."""
+        paths = [file.path for file in claim.moving]
+        held = held_by_others(self._farm.books, self._inbox, claim.token, paths)
+        files = [file for file in claim.moving if file.path not in held or held[file.path].etag == file.etag]
+        if len(files) <= FEW_FILES:
+            for file in files:
                 move(file)
             return
         with ThreadPoolExecutor(MOVES_AT_ONCE) as pool:
-            list(pool.map(move, claim.moving))
+            list(pool.map(move, files))
 
 
 def ended_by(claim: Claim, fields: Mapping[str, str | None]) -> Claim:

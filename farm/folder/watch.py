@@ -124,10 +124,14 @@ class Watcher:
     def _follow(self, claims: Sequence[Claim]) -> list[Claim]:
         """Those with something to do; the others, whose jobs go on, are asked about later, all in one go."""
         running = [claim for claim in claims if claim.stage == "running" and not claim.batch]
-        with self._books.reaching(), self._books.client.pipeline(transaction=False) as pipe:
+        with self._books.reaching(), self._books.client.pipeline() as pipe:  # all of one moment
             for claim in running:
                 pipe.hmget(f"farm:job:{claim.job}", *_OF_A_JOB)
-            fields = [dict(zip(_OF_A_JOB, values, strict=True)) for values in pipe.execute()]
+            pipe.hexists(books_of.INBOXES, self.inbox.id)
+            *found, known = pipe.execute()
+        if not known:  # the books were emptied since these were due: the next look brings them back, and their jobs
+            return []
+        fields = [dict(zip(_OF_A_JOB, values, strict=True)) for values in found]
         over = {
             claim.token: ended_by(claim, of_job)
             for claim, of_job in zip(running, fields, strict=True)
@@ -144,9 +148,12 @@ class Watcher:
         """As many steps as can be made now."""
         try:
             while not claim.ended and (claim.stage != "running"):
-                claim = self._steps.step(claim)
-                pause = self._farm.settings.inbox_seconds if claim.stage == "running" else books_of.LEASE_SECONDS
+                before, claim = claim.stage, self._steps.step(claim)
+                waits = claim.stage in {before, "running"}
+                pause = self._farm.settings.inbox_seconds if waits else books_of.LEASE_SECONDS
                 books_of.keep(self._books, self.inbox.id, entry_of(claim), seconds=pause)
+                if claim.stage == before:
+                    return
             log.info("%s: %s is %s", self.inbox.url, claim.main.path, claim.stage)
         except UnreachableError as error:
             log.warning("%s: %s waits: %s", self.inbox.url, claim.main.path, error)

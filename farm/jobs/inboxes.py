@@ -144,6 +144,19 @@ def open_records(books: Books, inbox: str) -> list[str]:
     return [record for record in cast("list[str | None]", found) if record is not None]
 
 
+def holders(books: Books, inbox: str, names: Sequence[str], *, besides: str) -> dict[str, str]:
+    """Of these names those that open claims have, each with its claim's record. besides: a claim's own are left out."""
+    if not names:
+        return {}
+    with books.reaching():
+        tokens = cast("list[str | None]", books.client.hmget(f"farm:inbox:{inbox}:names", list(names)))
+        held = {name: token for name, token in zip(names, tokens, strict=True) if token not in {None, besides}}
+        others = sorted(set(held.values()))
+        found = books.client.hmget(f"farm:inbox:{inbox}:claims", others) if others else []
+    records = dict(zip(others, cast("list[str | None]", found), strict=True))
+    return {name: record for name, token in held.items() if (record := records[token])}
+
+
 def bumps(books: Books, inbox: str) -> int:
     """How often somebody asked that the inbox be looked at; a watcher looks at once when it grows."""
     with books.reaching():

@@ -135,6 +135,31 @@ def test_an_emptied_redis_learns_from_storage_what_was_taken(drop: Drop) -> None
     assert {"done/rendering.wav", "results/rendering.mp4"} <= set(drop.lies())
 
 
+def test_a_redis_that_is_emptied_while_jobs_are_asked_about_ends_none(
+    drop: Drop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop.pair("one")
+    watcher = drop.watcher()
+    drop.take(watcher)
+    (job,) = drop.jobs()
+    due = inboxes.due
+
+    def due_and_emptied(*args: Any, **options: Any) -> Any:
+        found = due(*args, **options)
+        drop.farm.books.client.flushall()
+        return found
+
+    inboxes.later(drop.farm.books, drop.inbox.id, [drop.claim("one.wav").token], seconds=0)
+    with monkeypatch.context() as patched:
+        patched.setattr(inboxes, "due", due_and_emptied)
+        assert watcher.work() == 0
+    assert drop.lies() == ["processing/one.png", "processing/one.wav"]
+    drop.take(watcher)
+    drop.finish(job.id)
+    drop.work(watcher)
+    assert drop.lies() == ["done/one.png", "done/one.wav", "results/one.mp4"]
+
+
 def test_what_failed_is_tried_again_under_other_defaults_and_its_files_come_along(drop: Drop) -> None:
     drop.put("_people/anna.png", b"no picture")
     drop.put("_defaults.yaml", b"defaults: {portrait: _people/anna.png}")

@@ -10,11 +10,14 @@ from farm.errors import SettingsError
 from farm.folder import names
 from farm.folder.inbox import Inbox, inboxes
 from farm.folder.report import file_rows
+from farm.folder.sizes import MOST_BYTES
 
 if TYPE_CHECKING:
     from conftest import Drop
 
     from farm import Settings
+    from farm.folder.claims import Role
+    from farm.folder.watch import Watcher
 
 REFUSED = {
     "dots": "../jobs/20260101-000000-000001/job.wav",
@@ -78,6 +81,59 @@ def test_look_alikes_are_two_names_and_a_key_may_begin_another(any_key_drop: Dro
     drop.take()
     assert sorted(job.name for job in drop.jobs()) == ["maths/one", "maths/one.wav/two", "\uff0e\uff0e\uff0ffour"]
     assert {"inbox/algebra.png", "inbox/\u0430lgebra.wav", "inbox/maths", "inbox/%2e%2e/three.wav"} <= set(drop.lies())
+
+
+def fetched(drop: Drop, watcher: Watcher) -> int:
+    """How many objects a watcher reads from storage to take what lies there."""
+    calls: list[str] = []
+    watcher._farm.storage.on_call = lambda operation, _seconds: calls.append(operation)
+    drop.take(watcher)
+    return calls.count("GetObject")
+
+
+@pytest.mark.parametrize(("role", "ending"), [("portrait", "png"), ("speech", "wav"), ("subtitles", "srt")])
+def test_a_pair_with_a_file_that_is_too_large_is_refused_before_anything_is_fetched(
+    drop: Drop, monkeypatch: pytest.MonkeyPatch, role: Role, ending: str
+) -> None:
+    drop.pair("one")
+    drop.put("one.srt", b"1\n00:00:00,000 --> 00:00:00,500\nA line\n")
+    monkeypatch.setitem(MOST_BYTES, role, 10)
+    assert fetched(drop, drop.watcher()) == 0
+    error = drop.read_json("failed/one.wav.error.json")
+    assert (error["code"], len(error["problems"])) == ("input_refused", 1)
+    assert error["reason"].startswith(f"{role} one.{ending} has ")
+    assert error["reason"].endswith("bytes, wanted 10 at most")
+
+
+def test_a_manifest_that_is_too_large_is_refused_before_it_is_fetched(
+    drop: Drop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop.put("course.csv", b"portrait,speech\n_anna.png,1.wav\n")
+    monkeypatch.setitem(MOST_BYTES, "manifest", 10)
+    assert fetched(drop, drop.watcher()) == 0
+    assert drop.read_json("failed/course.csv.error.json")["reason"] == (
+        "manifest course.csv has 32 bytes, wanted 10 at most"
+    )
+
+
+def test_a_row_that_names_a_file_that_is_too_large_is_refused_and_the_others_go(
+    drop: Drop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop.put("_anna.png", drop.portrait)
+    drop.put("1.wav", drop.speech)
+    drop.put("2.wav", drop.speech + b"\0\0")
+    drop.put("course.csv", b"portrait,speech\n_anna.png,1.wav\n_anna.png,2.wav\n")
+    monkeypatch.setitem(MOST_BYTES, "speech", len(drop.speech))
+    drop.take()
+    assert [job.name for job in drop.jobs()] == ["1"]
+    size = len(drop.speech)
+    assert drop.claim("course.csv").problems == (f"row 3: speech 2.wav has {size + 2} bytes, wanted {size} at most",)
+
+
+def test_hours_of_the_best_sound_and_of_video_are_not_too_large() -> None:
+    hour = 3600
+    assert MOST_BYTES["speech"] > 4 * hour * 192_000 * 2 * 4
+    assert MOST_BYTES["speech"] > hour * 60_000_000 / 8
 
 
 def test_a_neighbour_whose_name_begins_like_the_inbox_is_not_looked_at(drop: Drop) -> None:

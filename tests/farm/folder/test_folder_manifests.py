@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -11,6 +14,9 @@ from farm.folder.kept import entry_of
 from farm.folder.names import batch_name
 from farm.folder.report import file_rows, redrive
 from farm.jobs import inboxes
+from farm.storage import s3
+from farm.storage.s3 import Patience
+from tests.farm.storage.s3_gate import gate_before
 
 if TYPE_CHECKING:
     from conftest import Drop
@@ -23,6 +29,15 @@ def upload(drop: Drop, manifest: str, *, name: str = "maths/course.csv") -> None
         drop.put(f"maths/{number}.wav", drop.speech + bytes(2 * number))
     drop.put("maths/bad.wav", b"no speech")
     drop.put(name, manifest.encode())
+
+
+def in_parts(drop: Drop, path: str, data: bytes) -> None:
+    """Uploaded as large files are: what is copied from it gets another ETag."""
+    client, where = drop.storage._client, {"Bucket": drop.inbox.bucket, "Key": drop.inbox.prefix + path}
+    upload = client.create_multipart_upload(**where)["UploadId"]
+    part = client.upload_part(**where, UploadId=upload, PartNumber=1, Body=data)
+    parts = [{"ETag": part["ETag"], "PartNumber": 1}]
+    client.complete_multipart_upload(**where, UploadId=upload, MultipartUpload={"Parts": parts})
 
 
 COURSE = "portrait,speech,name\n_people/anna.png,1.wav,One\n_people/anna.png,2.wav,Two\n"
@@ -74,6 +89,52 @@ def test_a_manifest_can_name_nothing_outside_its_inbox(drop: Drop) -> None:
     assert (error["stage"], len(error["problems"])) == ("check", 4)
 
 
+def test_wildcards_of_a_manifest_look_at_nothing_outside_its_inbox(drop: Drop) -> None:
+    base, bucket = drop.base, drop.inbox.bucket
+    for place in ("elsewhere/1.wav", "inbox2/1.wav", "processing/1.wav"):
+        drop.storage.put_bytes(base + place, drop.speech)
+    wild = (f"{base}elsewhere/**", f"{base}inbox*/1.wav", f"{base}inbox/../elsewhere/*", f"{base}**", "*", "**")
+    urls = [*(f"s3://{bucket}/{key}" for key in wild), "s3://else-where/**", "s3://else*"]
+    inside = f"s3://{bucket}/{drop.inbox.prefix}maths/?.wav"
+    presenters = f"{{anna: {{portrait: _people/anna.png}}, ben: {{portrait: 's3://{bucket}/{base}elsewhere/*'}}}}"
+    lessons = [*(f"{{speech: '{url}', presenter: anna}}" for url in (*urls, inside)), "{speech: 1.wav, presenter: ben}"]
+    upload(drop, f"presenters: {presenters}\nlessons: [{', '.join(lessons)}]", name="maths/course.yaml")
+    with gate_before(drop.settings.s3_endpoint or "") as gate:
+        drop.settings = drop.settings.model_copy(update={"s3_endpoint": gate.url})
+        drop.take()
+    assert len(drop.jobs()) == 2
+    problems = drop.claim("maths/course.yaml").problems
+    assert len(problems) == len(urls) + 1
+    assert sum("lies outside the inbox, wanted a file of" in problem for problem in problems) == len(urls)
+    assert "has a part '.' or '..'" in problems[2]
+    listed = {
+        parse_qs(urlsplit(line.split()[1]).query).get("prefix", [""])[0] for line in gate.seen if "list-type" in line
+    }
+    assert f"{drop.inbox.prefix}maths/" in listed
+    assert not [line for line in gate.seen if "else" in line]
+    assert not listed & {"", base, f"{base}inbox"}
+
+
+def test_a_manifest_waits_for_storage_that_does_not_answer_for_its_wildcards(
+    drop: Drop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload(drop, "portrait,speech\n_people/anna.png,?.wav\n")
+    monkeypatch.setattr(s3, "Patience", partial(Patience, attempts=1))
+    with gate_before(drop.settings.s3_endpoint or "") as gate:
+        drop.settings = drop.settings.model_copy(update={"s3_endpoint": gate.url})
+        watcher = drop.watcher()
+        watcher.look()
+        watcher.look()
+        gate.what, gate.faults = "list-type", deque(["503"])
+        drop.work(watcher)
+        assert not gate.faults
+        claim = drop.claim("maths/course.csv")
+        assert (claim.stage, claim.problems, claim.trouble) == ("claimed", (), "")
+        drop.work(watcher)
+    assert drop.claim("maths/course.csv").stage == "running"
+    assert len(drop.jobs()) == 2
+
+
 def test_defaults_of_its_folder_hold_for_a_manifest(drop: Drop) -> None:
     drop.put(
         "_defaults.yaml", b"defaults: {owner: school}\npresenters: {anna: {portrait: maths/_people/anna.png, seed: 7}}"
@@ -121,6 +182,40 @@ def test_a_redriven_manifest_retries_the_rows_that_failed(drop: Drop) -> None:
     assert drop.claim("maths/course.csv").stage == "done"
 
 
+def test_a_redriven_manifest_whose_copy_has_another_etag_retries_its_rows_too(any_key_drop: Drop) -> None:
+    drop = any_key_drop
+    upload(drop, COURSE)
+    in_parts(drop, "maths/course.csv", COURSE.encode())
+    watcher = drop.watcher()
+    drop.take(watcher)
+    first, second = drop.jobs()
+    drop.finish(first.id)
+    drop.fail(second.id, "the GPU melted")
+    drop.work(watcher)
+    redrive(drop.farm, drop.inbox, ["maths/course.csv"])
+    drop.take(watcher)
+    assert sorted(claim.stage for claim in drop.claims()) == ["released", "running"]
+    assert {job.id: job.state for job in drop.jobs()} == {first.id: "done", second.id: "planning"}
+    drop.finish(second.id)
+    drop.work(watcher)
+    assert "done/maths/course.csv" in drop.lies()
+
+
+def test_a_new_upload_of_a_manifest_that_failed_retries_nothing(drop: Drop) -> None:
+    upload(drop, COURSE)
+    watcher = drop.watcher()
+    drop.take(watcher)
+    failing = [job.id for job in drop.jobs()]
+    for job in failing:
+        drop.fail(job, "the GPU melted")
+    drop.work(watcher)
+    drop.put("maths/3.wav", drop.speech + bytes(6))
+    drop.put("maths/course.csv", (COURSE + "_people/anna.png,3.wav,Three\n").encode())
+    drop.take(watcher)
+    assert {job.id for job in drop.jobs() if job.state == "failed"} == set(failing)
+    assert len(drop.jobs()) == 3
+
+
 def test_a_manifest_redriven_under_mended_defaults_is_judged_by_its_new_rows_alone(drop: Drop) -> None:
     drop.put("_defaults.yaml", b"defaults: {seed: 1}")
     upload(drop, COURSE)
@@ -139,6 +234,35 @@ def test_a_manifest_redriven_under_mended_defaults_is_judged_by_its_new_rows_alo
     drop.work(watcher)
     assert drop.claim("maths/course.csv").stage == "done"
     assert {"done/maths/course.csv", "results/maths/1.mp4", "results/maths/2.mp4"} <= set(drop.lies())
+
+
+def test_speeches_of_one_content_are_one_job_and_each_has_its_video(drop: Drop) -> None:
+    upload(drop, COURSE + "_people/anna.png,twin.wav,Twin\n")
+    drop.put("maths/twin.wav", drop.speech + bytes(2))
+    watcher = drop.watcher()
+    drop.take(watcher)
+    assert len(drop.jobs()) == 2
+    for job in drop.jobs():
+        drop.finish(job.id)
+    drop.work(watcher)
+    results = {f"results/maths/{stem}.mp4" for stem in ("1", "2", "twin")}
+    assert {"done/maths/twin.wav", "done/maths/1.wav", *results} <= set(drop.lies())
+    rows = {row.path: row.result for row in file_rows(drop.farm, drop.inbox)}
+    assert rows["maths/twin.wav"].endswith("results/maths/twin.mp4")
+
+
+def test_speeches_of_one_content_fail_together(drop: Drop) -> None:
+    upload(drop, COURSE + "_people/anna.png,twin.wav,Twin\n")
+    drop.put("maths/twin.wav", drop.speech + bytes(2))
+    watcher = drop.watcher()
+    drop.take(watcher)
+    jobs = {job.name: job.id for job in drop.jobs()}
+    drop.fail(jobs["One"], "the GPU melted")
+    drop.finish(jobs["Two"])
+    drop.work(watcher)
+    failed = {"failed/maths/1.wav", "failed/maths/twin.wav", "failed/maths/twin.wav.error.json"}
+    assert {*failed, "done/maths/2.wav"} <= set(drop.lies())
+    assert drop.read_json("failed/maths/course.csv.error.json")["problems"] == ["row 2: the GPU melted"]
 
 
 def test_videos_of_speeches_that_differ_in_their_ending_alone_lie_side_by_side(drop: Drop) -> None:

@@ -191,6 +191,21 @@ def test_wrong_defaults_stop_their_folder_and_say_why(drop: Drop, text: bytes, w
     assert [job.name for job in drop.jobs()] == ["two"]
 
 
+def test_a_webhook_of_the_defaults_is_told_of_their_pairs_and_a_wrong_one_is_refused_without_its_path(
+    drop: Drop,
+) -> None:
+    drop.put("_defaults.yaml", b"defaults: {webhook: 'https://example.com/hooks/s3cret'}")
+    drop.put("maths/_defaults.yaml", b"defaults: {webhook: 'gopher://example.com/s3cret'}")
+    drop.pair("one")
+    drop.pair("maths/two")
+    drop.take()
+    (job,) = drop.jobs()
+    assert job.name == "one"
+    assert drop.farm.storage.get_json(f"jobs/{job.id}/job.json")["webhook"] == "https://example.com/hooks/s3cret"
+    (problem,) = drop.read_json("failed/maths/two.wav.error.json")["problems"]
+    assert problem == ("webhook is no URL for it, wanted http:// or https:// and a host, without spaces, in ASCII")
+
+
 @pytest.mark.parametrize("text", [b"defaults: {seed: 7}", b"#" * 65537], ids=["unreadable", "too long"])
 def test_defaults_that_cannot_be_read_or_need_not_be_stop_their_folder_alone(
     drop: Drop, monkeypatch: pytest.MonkeyPatch, text: bytes
