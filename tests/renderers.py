@@ -81,6 +81,16 @@ class Gated(Stripes):
             yield self.picture(chunk, frame)
 
 
+class Begun(Stripes):
+    """Says that it is half way, then waits for the file named by FARM_TEST_GATE; all that it reads is read by then."""
+
+    def render(self, chunk: ChunkSpec, features: Any, on_progress: OnProgress) -> Iterator[Frame]:
+        while not Path(os.environ["FARM_TEST_GATE"]).exists():
+            on_progress(0.5)
+            time.sleep(0.02)
+        yield from super().render(chunk, features, on_progress)
+
+
 class Crashing(Stripes):
     """Ends its own process in the middle of every chunk."""
 
