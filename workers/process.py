@@ -8,7 +8,7 @@ import os
 import secrets
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ParamSpec
 
@@ -76,7 +76,7 @@ class SlotWorker(Worker):
     facts: what the books know of it. studio: set up for the job it stays on, dropped when another comes. speech, asked:
     of the job it was on last, what was read of its speech, what it was asked for and its plan. faces: of the portraits
     that it drew lately. probes_kept: keys of the probes that it knows to be in storage. aside: threads for what goes on
-    beside its work. ends: the thread in which attempts end; ending: the last one's end.
+    beside its work.
     """
 
     slot: Slot = field(kw_only=True)
@@ -88,27 +88,15 @@ class SlotWorker(Worker):
     asked: tuple[JobRequest, Plan] | None = None
     probes_kept: set[str] = field(default_factory=set)
     aside: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(AT_ONCE, "aside"))
-    ends: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "end"))
-    ending: Future[None] | None = None
 
     def do_aside(self, work: Callable[P, None], *args: P.args, **options: P.kwargs) -> None:
         """Let a thread do what nobody waits for; what it raises is logged."""
-        self.aside.submit(work, *args, **options).add_done_callback(_log_error)
 
-    def end_aside(self, end: Callable[[], None]) -> None:
-        """Let a thread end the attempt in hand; what it raises is logged. A process that is stopped waits for it."""
-        self.ending = self.ends.submit(end)
-        self.ending.add_done_callback(_log_error)
+        def done(future: Future[None]) -> None:
+            if (error := future.exception()) is not None:
+                log.error("not done aside: %s", error, exc_info=error)
 
-    def wait_for_end(self) -> None:
-        """Until the attempt before has ended: a slot has one at a time."""
-        if self.ending is not None:
-            wait([self.ending])
-            self.ending = None
-
-    def is_ending(self) -> bool:
-        """Whether an attempt whose task is over is still being ended."""
-        return self.ending is not None and not self.ending.done()
+        self.aside.submit(work, *args, **options).add_done_callback(done)
 
     def has_next(self) -> bool:
         """Whether a chunk waits for this slot; False where the books cannot say."""
@@ -130,11 +118,6 @@ class SlotWorker(Worker):
         if self.speech is None or self.speech.key != key:
             self.speech = StoredSpeech(self.storage, key)
         return self.speech
-
-
-def _log_error(future: Future[None]) -> None:
-    if (error := future.exception()) is not None:
-        log.error("not done aside: %s", error, exc_info=error)
 
 
 class Pulse:

@@ -53,9 +53,8 @@ def _start(**_: Any) -> None:
 
 @task_postrun.connect
 def _put_down(**_: Any) -> None:
-    # not sooner: what Celery says of a task that failed belongs to its job; an attempt that still ends does so itself
-    if not any(isinstance(worker, SlotWorker) and worker.is_ending() for worker in _this):
-        take_in_hand(InHand())
+    # not sooner: what Celery says of a task that failed belongs to its job
+    take_in_hand(InHand())
 
 
 @app.task(name=PLAN_JOB, Request=NamedRequest)
@@ -68,11 +67,10 @@ def plan_job(job: str, **_: Any) -> None:
 @app.task(name=RENDER_CHUNK, Request=NamedRequest)
 def render_chunk(job: str, chunk: int, **_: Any) -> None:
     """Render one chunk and publish its segment."""
+    take_in_hand(InHand(job, str(chunk)))
     worker = _this[0]
     if not isinstance(worker, SlotWorker):
         raise TypeError(f"{worker.name} is a cpu worker and renders nothing")
-    worker.wait_for_end()
-    take_in_hand(InHand(job, str(chunk)))
     render(worker, job, chunk)
 
 
@@ -89,5 +87,4 @@ def probe_slot(**_: Any) -> None:
     worker = _this[0]
     if not isinstance(worker, SlotWorker):
         raise TypeError(f"{worker.name} is a cpu worker and cannot be probed")
-    worker.wait_for_end()
     probe(worker)
