@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from farm.errors import NotFoundError
 from farm.storage.s3 import ObjectInfo
 
 if TYPE_CHECKING:
@@ -78,6 +79,17 @@ class Claim:
     @property
     def ended(self) -> bool:
         return self.stage in ENDED
+
+    @property
+    def let_go(self) -> bool:
+        """Whether people put back what failed, to be taken again."""
+        return self.stage == "released" and self.outcome == "failed"
+
+    @property
+    def took_nothing(self) -> bool:
+        """Whether what it named was replaced or gone before it was taken."""
+        gone = self.stage == "failed" and (self.at, self.code) == ("check", NotFoundError.code)
+        return gone or (self.stage == "released" and not self.let_go)
 
     def file(self, role: Role) -> File | None:
         return next((file for file in self.files if file.role == role), None)

@@ -173,12 +173,12 @@ class Courses:
     def _held(self, claim: Claim, rows: Sequence[Row]) -> str | None:
         """A file of theirs in the inbox whose name another open claim has for another content."""
         base = self._url + self._inbox.prefix
-        roles = {url.removeprefix(base): role for url, role in _named(rows).items() if url.startswith(base)}
-        for path, taken in held_by_others(self._farm.books, self._inbox, claim.token, list(roles)).items():
-            place = self._place(base + path, roles[path])
-            if isinstance(place, _Place) and place.file and place.file.etag != taken.etag:
-                return path
-        return None
+        paths = [url.removeprefix(base) for url in _named(rows) if url.startswith(base)]
+        held = held_by_others(self._farm.books, self._inbox, claim.token, paths)
+        with ThreadPoolExecutor(LOOKS_AT_ONCE) as pool:
+            there = pool.map(self._storage.head, (self._inbox.prefix + path for path in held))
+            changed = (path for path, item in zip(held, there, strict=True) if item and item.etag != held[path].etag)
+            return next(changed, None)
 
     def _located(self, rows: Sequence[Row]) -> tuple[list[Row], list[File]]:
         """The rows with their files where those lie now, and all files of theirs that lie in the inbox."""

@@ -58,7 +58,7 @@ def held_by_others(books: Books, inbox: Inbox, token: str, paths: Sequence[str])
     """Of these names those that other open claims have, each with the file as it was taken under it."""
     held = inboxes.holders(books, inbox.id, paths, besides=token)
     taken = {record: {file.path: file for file in Claim.from_json(record).files} for record in set(held.values())}
-    return {path: taken[record][path] for path, record in held.items()}
+    return {path: taken[record][path] for path, record in held.items() if path in taken[record]}
 
 
 def tries_before(books: Books, inbox: Inbox, claim: Claim) -> int:
@@ -66,7 +66,7 @@ def tries_before(books: Books, inbox: Inbox, claim: Claim) -> int:
     records = map(Claim.from_json, inboxes.claim_records(books, inbox.id))
     before = [one for one in records if one.main.path == claim.main.path and one.token != claim.token]
     last = max(before, key=lambda one: one.taken, default=None)
-    return last.tries + 1 if last is not None and last.stage == "released" else 0
+    return last.tries + 1 if last is not None and last.let_go else 0
 
 
 def archived_names(books: Books, inbox: Inbox) -> set[str]:

@@ -117,6 +117,7 @@ def redrive(farm: Farm, inbox: Inbox, names: Collection[str], *, everything: boo
     if missing := [name for name in names if not any(_is_meant(claim, name) for claim in failed)]:
         raise NotFoundError(f"nothing of {', '.join(map(repr, missing))} failed in {inbox.url}")
     moves = Moves(farm.storage.beside(inbox.bucket), inbox)
+    claims.sort(key=lambda claim: not claim.took_nothing)  # such a one counts only where there is no other
     last = {claim.main.path: claim for claim in claims if claim.main.path in meant}
     refused = {}
     for path, claim in last.items():

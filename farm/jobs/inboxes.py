@@ -153,8 +153,10 @@ def holders(books: Books, inbox: str, names: Sequence[str], *, besides: str) -> 
         held = {name: token for name, token in zip(names, tokens, strict=True) if token not in {None, besides}}
         others = sorted(set(held.values()))
         found = books.client.hmget(f"farm:inbox:{inbox}:claims", others) if others else []
-    records = dict(zip(others, cast("list[str | None]", found), strict=True))
-    return {name: record for name, token in held.items() if (record := records[token])}
+        open_since = books.client.zmscore(f"farm:inbox:{inbox}:open", others) if others else []
+    rows = zip(others, cast("list[str | None]", found), open_since, strict=True)
+    records = {token: record for token, record, since in rows if since is not None}
+    return {name: record for name, token in held.items() if (record := records.get(token))}
 
 
 def bumps(books: Books, inbox: str) -> int:

@@ -120,6 +120,24 @@ def test_what_failed_is_not_tried_again_once_a_later_upload_of_its_name_is_done(
     assert drop.lies() == before
 
 
+def test_what_failed_may_be_tried_again_after_a_later_upload_of_its_name_was_withdrawn(drop: Drop) -> None:
+    drop.pair("one")
+    watcher = drop.watcher()
+    drop.take(watcher)
+    fail(drop, watcher)
+    drop.put("one.png", drop.portrait)
+    drop.put("one.wav", drop.speech + b"\0\0")
+    watcher.look()
+    watcher.look()
+    drop.put("one.wav", drop.speech)  # back to what failed, before the other was taken
+    drop.work(watcher)
+    assert sorted(claim.stage for claim in drop.claims()) == ["failed", "released"]
+    found = redrive(drop.farm, drop.inbox, ["one.wav"])
+    assert (found.again, found.refused) == (("one.wav",), {})
+    drop.take(watcher)
+    assert [job.state for job in drop.jobs()] == ["planning", "failed"]
+
+
 def test_of_two_failures_of_one_name_the_later_is_tried_again(drop: Drop) -> None:
     drop.pair("one")
     watcher = drop.watcher()

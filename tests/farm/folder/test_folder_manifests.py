@@ -209,9 +209,14 @@ def test_a_new_upload_of_a_manifest_that_failed_retries_nothing(drop: Drop) -> N
     for job in failing:
         drop.fail(job, "the GPU melted")
     drop.work(watcher)
+    drop.put("maths/course.csv", (COURSE + "# replaced before it is read\n").encode())
+    watcher.look()
+    watcher.look()
     drop.put("maths/3.wav", drop.speech + bytes(6))
     drop.put("maths/course.csv", (COURSE + "_people/anna.png,3.wav,Three\n").encode())
+    drop.work(watcher)
     drop.take(watcher)
+    assert sorted(claim.stage for claim in drop.claims() if claim.is_manifest) == ["failed", "released", "running"]
     assert {job.id for job in drop.jobs() if job.state == "failed"} == set(failing)
     assert len(drop.jobs()) == 3
 
