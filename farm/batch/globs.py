@@ -72,7 +72,10 @@ def _fits(name: str, pieces: list[str]) -> bool:
         elif piece == "**/":
             places = _behind_folders(name, places)
         elif piece == "*":
-            places = {at for place in places for at in range(place, _folder_end(name, place) + 1)}
+            first: dict[int, int] = {}
+            for place in sorted(places):
+                first.setdefault(_folder_end(name, place), place)
+            places = {at for end, place in first.items() for at in range(place, end + 1)}
         elif piece == "?":
             places = {place + 1 for place in places if place < _folder_end(name, place)}
         else:
