@@ -126,7 +126,7 @@ local function is_cut_off(slot, why)
   local times, worked = redis.call('HINCRBY', key, 'cut_off', 1), tonumber(redis.call('GET', STORAGE_WORKED) or 0)
   if times < STORAGE_PAUSE_AFTER or worked <= tonumber(get(key, 'cut_off_since')) then return end
   if redis.call('EXISTS', health_key(slot)) == 1 then return end
-  take_out(slot, 'storage', 'storage fails from here, and from elsewhere it works: ' .. why, FIRST_PROBE_PAUSE_MS)
+  take_out(slot, 'storage', 'storage fails from here, and meanwhile worked elsewhere: ' .. why, FIRST_PROBE_PAUSE_MS)
 end
 
 local function storage_failed(why)
@@ -145,11 +145,16 @@ function blame(job, unit, slot, failure)
   suspect(failed_key(slot), slot, job, failure.message)
 end
 
--- An attempt that succeeded: what it wrote, storage took.
-function praise(unit, slot)
-  redis.call('DEL', STORAGE_FAILING)
+-- What a slot wrote, storage took.
+function storage_worked(slot)
   redis.call('SET', STORAGE_WORKED, now)
   redis.call('HDEL', slot_key(slot), 'cut_off', 'cut_off_since')
+end
+
+-- An attempt that succeeded.
+function praise(unit, slot)
+  redis.call('DEL', STORAGE_FAILING)
+  storage_worked(slot)
   if is_chunk(unit) then redis.call('DEL', failed_key(slot)) end
 end
 

@@ -257,7 +257,7 @@ local function forget_slot(slot)
   redis.call('SREM', FREE, slot)
 end
 
-local blame, praise  -- what an attempt says of its slot and of storage: blame.lua
+local blame, praise, storage_worked  -- what an attempt says of its slot and of storage: blame.lua
 local note_work, note_failure  -- for those who watch: lately.lua
 
 -- The end of an attempt, in the job's record of attempts.
@@ -269,6 +269,7 @@ local function close_attempt(job, unit, outcome, reason, taken_from)
   tally('attempt', is_chunk(unit) and 'chunk' or unit, outcome)
   free_slot(slot, job, unit)
   if outcome == 'done' then praise(unit, slot) end
+  if outcome == 'taken' then storage_worked(slot) end
   if not is_chunk(unit) then return end
   charge(get(job_key(job), 'owner'), started)
   note_work(job, slot, started, outcome)

@@ -6,9 +6,10 @@ end
 local due = {}
 for _, slot in ipairs(redis.call('ZRANGE', SLOTS, 0, -1)) do
   local state, ttl = get(slot_key(slot), 'state', 'ttl_ms')
-  local at, why, till = get(health_key(slot), 'probe_at', 'why', 'probe_until')
+  local at, why, till, cause = get(health_key(slot), 'probe_at', 'why', 'probe_until', 'cause')
   local alive = ttl and redis.call('ZSCORE', SLOTS, slot) + ttl > now
-  if at and alive and (state == 'sick' or state == 'out') and tonumber(at) <= now then
+  local waits = cause == 'storage' and storage_is_paused()  -- a probe would only say what is known
+  if at and alive and not waits and (state == 'sick' or state == 'out') and tonumber(at) <= now then
     redis.call('HSET', health_key(slot), 'probe_at', now + arg.ring_ms)
     due[#due + 1] = {slot = slot, why = why}
   elseif state == 'probing' and tonumber(till) <= now then

@@ -70,10 +70,13 @@ def test_a_slot_that_alone_cannot_reach_storage_is_out_until_it_does(desk: Desk)
     fail(desk, job, 3, "a", NO_STORAGE)
     assert slot(desk, "a") == (
         "out",
-        "storage fails from here, and from elsewhere it works: storage does not answer",
+        "storage fails from here, and meanwhile worked elsewhere: storage does not answer",
     )
     assert set(desk.sent()) == {"b"}
     desk.books.client.hset("farm:slot:a:health", "probe_at", 0)
+    desk.books.client.hset("farm:storage:paused", mapping={"reason": "x", "since": 0, "until": 0, "checks": 1})
+    assert health.slots_to_probe(desk.books) == [], "while storage fails for all, no probe says anything"
+    health.storage_works(desk.books)
     assert [called.name for called in health.slots_to_probe(desk.books)] == ["a"]
     assert health.begin_probe(desk.books, "a") == health.Probe(cause="storage", renderers=())
     health.end_probe(desk.books, "a", "right")
