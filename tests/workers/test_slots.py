@@ -78,7 +78,7 @@ def test_a_slot_that_is_stopped_while_its_segment_goes_up_ends_that_first(tmp_pa
             wait_until(lambda: [chunk.percent for chunk in job.view().chunks] == [50], what="rendering")
             server.suspend()
             gate.touch()
-            wait_until(lambda: job.view().chunks[0].percent == 100, what="all is drawn, and the task is over")
+            wait_until(lambda: job.view().chunks[0].percent == 100, what="all is drawn")
             slots = workers.processes.pop("slots")
             slots.terminate()
             wait_until(
