@@ -26,7 +26,7 @@ BIT_EQUAL = 100
 
 
 def luma(path: Path) -> list[np.ndarray]:
-    return [frame @ np.array([0.2126, 0.7152, 0.0722]) for frame in read_rgb(path)]
+    return [frame.astype(np.float32) @ np.array([0.2126, 0.7152, 0.0722], np.float32) for frame in read_rgb(path)]
 
 
 def psnr(one: np.ndarray, other: np.ndarray) -> float:
@@ -50,7 +50,7 @@ def test_one_three_ten_and_forty_chunks_are_the_same_video(run_farm: Callable[..
     for count, video in videos.items():
         report = jobs[count].report()
         check_contract(video, frames25=heard.frames25, size=(report["width"], report["height"]), speech=heard, seams=[])
-    pictures = {count: luma(video) for count, video in videos.items()}
+    pictures = {count: luma(videos[count]) for count in (1, 3, 10)}
     for one, other in ((1, 3), (1, 10), (3, 10)):
         levels = np.array([psnr(a, b) for a, b in zip(pictures[one], pictures[other], strict=True)])
         encoded_apart = levels < BIT_EQUAL
