@@ -35,6 +35,17 @@ def fail(drop: Drop, watcher: Watcher) -> None:
     drop.work(watcher)
 
 
+def uploaded_again_after_it_failed(drop: Drop, second: bytes) -> Watcher:
+    """The watcher of a pair called one: it failed, and lies there again with another speech."""
+    drop.pair("one")
+    watcher = drop.watcher()
+    drop.take(watcher)
+    fail(drop, watcher)
+    drop.put("one.png", drop.portrait)
+    drop.put("one.wav", second)
+    return watcher
+
+
 def test_a_manifest_waits_while_it_names_a_new_upload_of_what_is_still_rendered(drop: Drop) -> None:
     drop.pair("a/x")
     watcher = drop.watcher()
@@ -105,12 +116,7 @@ def test_a_file_of_another_size_is_not_copied_over_what_is_there(drop: Drop) -> 
 
 
 def test_what_failed_is_not_tried_again_once_a_later_upload_of_its_name_is_done(drop: Drop) -> None:
-    drop.pair("one")
-    watcher = drop.watcher()
-    drop.take(watcher)
-    fail(drop, watcher)
-    drop.put("one.png", drop.portrait)
-    drop.put("one.wav", drop.speech + b"\0\0")
+    watcher = uploaded_again_after_it_failed(drop, drop.speech + b"\0\0")
     drop.take(watcher)
     finish(drop, "one", watcher)
     before = drop.lies()
@@ -121,12 +127,7 @@ def test_what_failed_is_not_tried_again_once_a_later_upload_of_its_name_is_done(
 
 
 def test_what_failed_may_be_tried_again_after_a_later_upload_of_its_name_was_withdrawn(drop: Drop) -> None:
-    drop.pair("one")
-    watcher = drop.watcher()
-    drop.take(watcher)
-    fail(drop, watcher)
-    drop.put("one.png", drop.portrait)
-    drop.put("one.wav", drop.speech + b"\0\0")
+    watcher = uploaded_again_after_it_failed(drop, drop.speech + b"\0\0")
     watcher.look()
     watcher.look()
     drop.put("one.wav", drop.speech)  # back to what failed, before the other was taken
@@ -139,13 +140,8 @@ def test_what_failed_may_be_tried_again_after_a_later_upload_of_its_name_was_wit
 
 
 def test_of_two_failures_of_one_name_the_later_is_tried_again(drop: Drop) -> None:
-    drop.pair("one")
-    watcher = drop.watcher()
-    drop.take(watcher)
-    fail(drop, watcher)
     second = drop.speech + b"\0\0"
-    drop.put("one.png", drop.portrait)
-    drop.put("one.wav", second)
+    watcher = uploaded_again_after_it_failed(drop, second)
     drop.take(watcher)
     fail(drop, watcher)
     found = redrive(drop.farm, drop.inbox, ["one.wav"])
