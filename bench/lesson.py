@@ -3,8 +3,8 @@
     python bench/lesson.py [--minutes 10] [--slots 2] [--chunk-seconds 30] [--pixels 512] [--json]
 
 The speech is the shipped lesson, again and again. Speed runs from submit to the fetched file. Memory is the peak of
-each of our processes (the largest of a kind), read from the kernel, servers beside. An idle gap is the time between the
-end of one attempt of a slot and the start of its next.
+each of our processes (the largest of a kind), read from the kernel, servers beside. An idle gap is the time in which a
+slot has no attempt in hand; there is none where it begins the next while the one before is delivered.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def idle_gaps(view: JobView) -> list[float]:
     gaps = []
     for attempts in by_slot.values():
         ordered = sorted(attempts, key=lambda attempt: attempt.started)
-        gaps += [later.started - earlier.ended for earlier, later in itertools.pairwise(ordered)]
+        gaps += [max(0.0, later.started - earlier.ended) for earlier, later in itertools.pairwise(ordered)]
     return gaps
 
 

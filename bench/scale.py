@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 import wave
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -49,13 +49,12 @@ CHUNK_SECONDS = 0.8
 """Video of a chunk: so few frames that encoding them is nearly nothing."""
 CHUNKS_A_SLOT = 30
 """Chunks of one job that a slot renders, about, before the next job comes."""
-PLANNING_SECONDS = 30
-"""Slots render while jobs are planned: chunks for so long are added to those of the stretch."""
-PARTS = (
-    ("-m", "workers.launch", "cpu"),
-    ("-m", "workers.launch", "slots"),
-    ("-m", "farm.watch.sweeper"),
-)
+STARTING_SECONDS = 90
+"""The first slots render while the last ones start: chunks for so long are added to those of the stretch."""
+SETTLED = 2
+"""Chunks that each slot has rendered when measuring begins."""
+PLANNERS = (("-m", "workers.launch", "cpu"), ("-m", "farm.watch.sweeper"))
+SLOTS = ("-m", "workers.launch", "slots")
 
 
 @dataclass(frozen=True)
@@ -96,8 +95,8 @@ def tone(path: Path, seconds: float) -> Path:
 
 
 @contextmanager
-def farm_of(slots: int, folder: Path) -> Iterator[Farm]:
-    """A farm of real processes, its slots ready."""
+def farm_of(slots: int, seconds: float, folder: Path) -> Iterator[Farm]:
+    """A farm of real processes, all its slots at work, with chunks for so long."""
     with ExitStack() as stack:
         redis, s3 = stack.enter_context(redis_server(folder / "redis")), stack.enter_context(s3_server(folder / "s3"))
         given: dict[str, Any] = {
@@ -112,12 +111,19 @@ def farm_of(slots: int, folder: Path) -> Iterator[Farm]:
             "owner": "bench",
         }
         environment = environment_of(given, folder / "renders")
-        for part in PARTS:
+
+        def start(part: tuple[str, ...]) -> None:
             process = subprocess.Popen([sys.executable, *part], cwd=ROOT, env=environment, stdout=sys.stderr)
             stack.callback(ended, process)
+
+        for part in PLANNERS:
+            start(part)
         farm = stack.enter_context(Farm(Settings.load(given, environ={})))
-        while sum(slot.state == "idle" for slot in farm.slots()) < slots or not farm.cpu_workers():
-            time.sleep(0.2)
+        fill(farm, slots, seconds, folder)  # before there are slots: plans wait behind stitches
+        start(SLOTS)
+        # the first chunk of a slot comes with its studio: imports, the portrait's face
+        while sum(len(of_slot) >= SETTLED for of_slot in renders_of(folder / "renders").values()) < slots:
+            time.sleep(0.5)
         yield farm
 
 
@@ -139,7 +145,7 @@ def fill(farm: Farm, slots: int, seconds: float, folder: Path) -> None:
     """Enough jobs for the stretch, all of them planned when this returns."""
     chunks = CHUNKS_A_SLOT * slots
     speech = tone(folder / "speech.wav", CHUNK_SECONDS * chunks)
-    for seed in range(-(-round((seconds + PLANNING_SECONDS) / RENDER_SECONDS) // CHUNKS_A_SLOT) + 1):
+    for seed in range(-(-round((seconds + STARTING_SECONDS) / RENDER_SECONDS) // CHUNKS_A_SLOT) + 1):
         farm.submit(
             ROOT / "samples" / "portrait.png",
             speech,
@@ -182,8 +188,9 @@ def cpu_by_kind() -> dict[str, float]:
     """Processor seconds so far of every process below this one, by what it is."""
     spent: dict[str, float] = {}
     for process in psutil.Process().children(recursive=True):
-        times, kind = process.cpu_times(), kind_of(process)
-        spent[kind] = spent.get(kind, 0.0) + times.user + times.system
+        with suppress(psutil.NoSuchProcess):  # a helper that lived for a moment
+            times, kind = process.cpu_times(), kind_of(process)
+            spent[kind] = spent.get(kind, 0.0) + times.user + times.system
     return spent
 
 
@@ -221,8 +228,7 @@ def measure(slots: int, seconds: float) -> dict[str, Any]:
     """One farm of so many slots, watched for so long."""
     with TemporaryDirectory(prefix="sonic-farm-bench-") as name:
         folder = Path(name)
-        with farm_of(slots, folder) as farm:
-            fill(farm, slots, seconds, folder)
+        with farm_of(slots, seconds, folder) as farm:
             stretch = watch(farm, slots, seconds)
         renders = renders_of(folder / "renders")
     return found_in(renders, stretch)

@@ -5,12 +5,19 @@ from __future__ import annotations
 import json
 import logging
 import time
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from farm.settings import Settings
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 PLACED_FORMAT = "%(asctime)s %(levelname)s %(name)s%(place)s: %(message)s"
@@ -33,17 +40,29 @@ class InHand:
         return " ".join(f"attempt {text}" if name == "attempt" else text for name, text in self.to_dict().items())
 
 
-_in_hand = InHand()
+_of_process = InHand()
+_of_thread: ContextVar[InHand] = ContextVar("in_hand")
 
 
 def take_in_hand(work: InHand) -> None:
     """Name in every line from now on what this process works on; nothing any more: InHand().
 
-    For the whole process, not for a thread or a context: a worker process has one attempt at a time, and what threads
-    of libraries and renderers say meanwhile belongs to it.
+    For the whole process: what threads of libraries and renderers say meanwhile belongs to it. Only a thread that was
+    given its work by `for_same_hand` goes on with that when the process has taken something else.
     """
-    global _in_hand
-    _in_hand = work
+    global _of_process
+    _of_process = work
+    _of_thread.set(work)
+
+
+def in_hand() -> InHand:
+    """What a line that is logged here and now belongs to."""
+    return _of_thread.get(_of_process)
+
+
+def for_same_hand(work: Callable[P, T]) -> Callable[P, T]:
+    """`work` for another thread: what it logs there belongs to what is in hand here and now, whatever comes next."""
+    return partial(copy_context().run, work)
 
 
 def formatter() -> logging.Formatter:
@@ -78,8 +97,9 @@ class _JsonLine(logging.Formatter):
 
 def _place(record: logging.LogRecord) -> bool:
     """A filter that lets everything pass, and adds what is in hand: it sees the lines of every library too."""
-    place = str(_in_hand)
-    record.__dict__.update(in_hand=_in_hand, place=f" [{place}]" if place else "")
+    work = in_hand()
+    place = str(work)
+    record.__dict__.update(in_hand=work, place=f" [{place}]" if place else "")
     return True
 
 

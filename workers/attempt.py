@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import logging
 import secrets
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from tenacity import Retrying, before_sleep_log, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
@@ -21,13 +21,14 @@ from farm.errors import (
     UnreachableError,
 )
 from farm.jobs.store import AttemptFailure, Books, Lease, Refused
-from farm.logs import InHand, take_in_hand
+from farm.logs import InHand, for_same_hand, take_in_hand
 from workers.attempt_log import kept_log
 from workers.lease import Heartbeat, StoppedError
 from workers.scratch import scratch_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Executor, Future
     from pathlib import Path
 
     from farm.storage.s3 import Storage
@@ -43,13 +44,24 @@ DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFI
 """What a machine lacks when its disk or its table of files is full: no fault of the job."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Attempt:
     """What the work of one attempt gets: its lease, a folder, and the beat that it must keep."""
 
     lease: Lease
     folder: Path
     heartbeat: Heartbeat
+    _cleanup: ExitStack = field(repr=False)
+
+    def hand_over(self, threads: Executor, rest: Callable[[], None]) -> Future[None]:
+        """A thread goes on with `rest` and ends the attempt, as if in the body; what the body does then is its own."""
+        self.heartbeat.leave_slot()
+        return threads.submit(for_same_hand(_finish), self._cleanup.pop_all(), rest)
+
+
+def _finish(cleanup: ExitStack, rest: Callable[[], None]) -> None:
+    with cleanup:
+        rest()
 
 
 def patiently() -> Retrying:
@@ -79,14 +91,20 @@ def attempt_at(lease: Lease, books: Books, storage: Storage, *, lease_seconds: f
 
     Errors that are nobody's bug end here; a bug is recorded and raised on, so that it is seen as a failed task.
     """
+    with ExitStack() as stack:
+        stack.enter_context(_recorded(lease, books))
+        heartbeat = stack.enter_context(Heartbeat(books, lease, lease_seconds=lease_seconds))
+        folder = stack.enter_context(scratch_folder())
+        stack.enter_context(kept_log(lease, folder / "attempt.log", storage))
+        stack.enter_context(_logged())
+        yield Attempt(lease, folder, heartbeat, stack)
+
+
+@contextmanager
+def _recorded(lease: Lease, books: Books) -> Iterator[None]:
+    """How the attempt ends, in the books, where it does not succeed."""
     try:
-        with (
-            Heartbeat(books, lease, lease_seconds=lease_seconds) as heartbeat,
-            scratch_folder() as folder,
-            kept_log(lease, folder / "attempt.log", storage),
-            _logged(),
-        ):
-            yield Attempt(lease, folder, heartbeat)
+        yield
     except StoppedError as stop:
         _end(books, lease, stopped(stop.verdict))
     except (EngineError, FarmError) as error:

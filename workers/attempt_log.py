@@ -1,4 +1,4 @@
-"""What a process logs during an attempt, kept in storage a chunk at a time, even when the process dies in between."""
+"""What a process logs of an attempt, kept in storage a piece at a time, even when the process dies in between."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from farm.errors import FarmError
-from farm.logs import formatter
+from farm.logs import for_same_hand, formatter, in_hand
 from farm.storage import keys
 
 if TYPE_CHECKING:
@@ -32,17 +32,22 @@ class _Target:
 
 @contextmanager
 def kept_log(lease: Lease, path: Path, storage: Storage) -> Iterator[None]:
-    """Write the log to `path` and put it into storage now and then, and at the end.
+    """Write what belongs to the attempt in hand to `path`, and put it into storage now and then and at the end.
 
     From a thread of its own: storage that hangs must hold up neither the lease nor the work. The end of an attempt that
     failed is waited for; that of one that did its work goes up beside the next.
     """
     handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(formatter())
+    work = in_hand()
+    handler.addFilter(lambda _: in_hand() == work)
     over, read = threading.Event(), threading.Event()
     key = keys.log(lease.job, lease.unit, lease.attempt)
     thread = threading.Thread(
-        target=_upload_until, args=(over, read, path, _Target(storage, key)), name=f"log {lease}", daemon=True
+        target=for_same_hand(_upload_until),
+        args=(over, read, path, _Target(storage, key)),
+        name=f"log {lease}",
+        daemon=True,
     )
     root = logging.getLogger()
     root.addHandler(handler)

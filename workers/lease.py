@@ -1,4 +1,4 @@
-"""The heartbeat of the unit in hand: keeps the lease, reports progress, hears cancel, pause and drain."""
+"""The heartbeat of a unit: keeps the lease, reports progress, hears cancel, pause and drain."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from farm.errors import FarmError
+from farm.logs import for_same_hand
 from workers.metrics import BusyTime
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ log = logging.getLogger(__name__)
 BEAT_SECONDS = 1.0
 """Longest pause between two renewals: how soon a cancel is heard and progress is seen."""
 GO_ON = "go on"
+TOO_LATE = {"paused", "draining"}
+"""Verdicts that come too late for a chunk that is drawn."""
 
 
 class StoppedError(Exception):
@@ -37,7 +40,8 @@ class Heartbeat:
         self._percent = 0.0
         self._verdict = GO_ON
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"lease {lease}", daemon=True)
+        self._busy = BusyTime(lease)
+        self._thread = threading.Thread(target=for_same_hand(self._run), name=f"lease {lease}", daemon=True)
 
     def __enter__(self) -> Heartbeat:
         self._thread.start()
@@ -53,6 +57,19 @@ class Heartbeat:
         if self._verdict != GO_ON:
             raise StoppedError(self._verdict)
 
+    def all_is_drawn(self, *, wanted_anyway: bool) -> None:
+        """Say that nothing is left but to deliver; raises StoppedError when that should not be done any more.
+
+        wanted_anyway: even where the job was paused or the slot drains: what the chunk cost is spent.
+        """
+        if not (wanted_anyway and self._verdict in TOO_LATE):
+            self.beat(1.0)
+        self._percent = 100.0
+
+    def leave_slot(self) -> None:
+        """The slot may take another chunk: what is left of this one keeps it no longer."""
+        self._busy.end()
+
     def confirm(self) -> None:
         """Ask the books now whether the work is still this attempt's, not only at the next renewal.
 
@@ -62,12 +79,12 @@ class Heartbeat:
         self.beat(self._percent / 100)
 
     def _run(self) -> None:
-        pause, busy = min(BEAT_SECONDS, self._lease_seconds / 4), BusyTime(self._lease)
+        pause = min(BEAT_SECONDS, self._lease_seconds / 4)
         while not self._over.wait(pause):
-            busy.count()
+            self._busy.count()
             try:
                 self._verdict = self._books.renew(self._lease, percent=self._percent, lease_seconds=self._lease_seconds)
             except FarmError as error:
                 # the work goes on: its result is recorded when Redis is back, if the lease still stands then
                 log.warning("lease not renewed: %s", error)
-        busy.count()
+        self._busy.end()

@@ -8,6 +8,7 @@ successor goes on counting where the one before it died, and there is never more
 from __future__ import annotations
 
 import os
+import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -31,7 +32,7 @@ FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 # Every metric has a label: one without would be written by Celery's own process too, which shares the worker's files.
 CHUNK_SECONDS = Histogram(
     "sonic_farm_chunk_seconds",
-    "Seconds from a chunk's begin to its rendered segment, by renderer and model of the device",
+    "Seconds from a chunk's begin to its last frame, by renderer and model of the device",
     ["renderer", "device"],
     buckets=(1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200),
     registry=None,
@@ -63,18 +64,26 @@ def count_work(work: Work, *, spent: float, video_seconds: float) -> None:
 
 
 class BusyTime:
-    """The time that a lease on a chunk is held, counted a piece at a time: a chunk may take an hour."""
+    """The time that a lease on a chunk keeps a slot, counted a piece at a time: a chunk may take an hour."""
 
     def __init__(self, lease: Lease) -> None:
         self._counter = BUSY_SECONDS.labels(lease.slot) if lease.unit.isdigit() else None
         self._until = time.monotonic()
+        self._lock = threading.Lock()
 
     def count(self) -> None:
-        """Up to now."""
-        now = time.monotonic()
-        if self._counter:
-            self._counter.inc(now - self._until)
-        self._until = now
+        """Up to now, unless it has ended."""
+        with self._lock:
+            now = time.monotonic()
+            if self._counter:
+                self._counter.inc(now - self._until)
+            self._until = now
+
+    def end(self) -> None:
+        """Count up to now, and nothing of what comes."""
+        self.count()
+        with self._lock:
+            self._counter = None
 
 
 @contextmanager

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from engine.plan import GEN_RATE
@@ -13,8 +11,6 @@ from farm.jobs.speeds import REFERENCE_PIXELS, Work, note_speed
 from workers.metrics import CHUNK_SECONDS, count_work
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from engine.plan import Plan
     from engine.spec import ChunkSpec
     from farm.jobs.request import JobRequest
@@ -34,13 +30,9 @@ def note_work(
         log.warning("not noted how fast %s is: %s", work.renderer, error)
 
 
-@contextmanager
-def pacing_chunk(worker: SlotWorker, request: JobRequest, plan: Plan, chunk: ChunkSpec) -> Iterator[None]:
-    """Measure how a slot renders a chunk, all that its span computes, kept or not; one that fails says nothing."""
-    since = time.monotonic()
-    yield
+def note_chunk(worker: SlotWorker, request: JobRequest, plan: Plan, chunk: ChunkSpec, *, spent: float) -> None:
+    """Tell of a chunk that a slot drew in so many seconds: all that its span computes, kept or not."""
     work = Work(request.spec.renderer, worker.facts["device"], request.spec.steps)
-    spent = time.monotonic() - since
     CHUNK_SECONDS.labels(work.renderer, work.device).observe(spent)
     seconds = plan.windows(chunk) * plan.geometry.window / GEN_RATE
-    worker.do_aside(note_work, worker, work, spent=spent, video_seconds=seconds, pixels=request.pixels)
+    note_work(worker, work, spent=spent, video_seconds=seconds, pixels=request.pixels)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import wait
 from typing import TYPE_CHECKING, Final, cast
 
+from farm.logs import for_same_hand
 from farm.storage import keys
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Parts:
         """Begin to upload a file that is complete; it must stay as it is until `sent`."""
         name = cast("keys.SegmentFile", path.name)
         key = keys.segment(self._lease.job, self._index, self._lease.attempt, name)
-        put = self._worker.storage.put_file
+        put = for_same_hand(self._worker.storage.put_file)
         self._uploads[path] = self._worker.aside.submit(put, key, path, content_type=CONTENT_TYPES[path.suffix])
 
     def sent(self) -> dict[str, str]:

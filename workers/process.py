@@ -8,7 +8,7 @@ import os
 import secrets
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ParamSpec
 
@@ -18,10 +18,12 @@ from engine.renderer import Renderer, load_renderer, targets_of
 from farm.errors import BooksUnreachableError, FarmError
 from farm.jobs.request import JobRequest
 from farm.jobs.store import Books
+from farm.logs import for_same_hand
 from farm.messages import Bell, Message
 from farm.reuse import maker_of
 from farm.storage import keys
 from farm.storage.s3 import Storage
+from workers.beside import Beside
 from workers.planfile import PlanFile
 from workers.slots import LAUNCHER_VARIABLE, SLOT_VARIABLE, Slot, cpu_worker_name, machine, own_slot
 from workers.speech import StoredSpeech
@@ -38,6 +40,10 @@ P = ParamSpec("P")
 
 AT_ONCE = 4
 """What a slot does beside its work at once: uploads, most of all."""
+PORTERS = 4
+"""Threads for what is drawn: encoding and delivery of the chunk that is drawn, and of the one before it."""
+GIVE_WAY_SECONDS = 1.0
+"""How long the delivery of a chunk lets the slot come to its next one first."""
 
 
 @dataclass
@@ -76,7 +82,7 @@ class SlotWorker(Worker):
     facts: what the books know of it. studio: set up for the job it stays on, dropped when another comes. speech, asked:
     of the job it was on last, what was read of its speech, what it was asked for and its plan. faces: of the portraits
     that it drew lately. probes_kept: keys of the probes that it knows to be in storage. aside: threads for what goes on
-    beside its work.
+    beside its work. porters: threads that take what it draws. delivery: that of the chunk before the one in hand.
     """
 
     slot: Slot = field(kw_only=True)
@@ -88,6 +94,35 @@ class SlotWorker(Worker):
     asked: tuple[JobRequest, Plan] | None = None
     probes_kept: set[str] = field(default_factory=set)
     aside: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(AT_ONCE, "aside"))
+    porters: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(PORTERS, "porter"))
+    delivery: Future[None] | None = None
+    _draws_next: threading.Event = field(default_factory=threading.Event)
+
+    def begin_to_draw(self) -> Beside:
+        """The slot draws a chunk from now on, and what gave way to it goes on.
+
+        What is left of the chunk when it is drawn gives way to the next one in its turn: once the slot waits for its
+        device again, that costs it nothing.
+        """
+        self._draws_next.set()
+        self._draws_next = draws_next = threading.Event()
+
+        def give_way() -> None:
+            if self.has_next():
+                draws_next.wait(GIVE_WAY_SECONDS)
+
+        return Beside(self.porters, give_way)
+
+    def deliver_behind(self, delivery: Future[None]) -> None:
+        """Go on while a chunk is delivered, but never two of them behind."""
+        before, self.delivery = self.delivery, delivery
+        if before is not None:
+            wait([before])
+
+    def leave_nothing_undelivered(self) -> None:
+        """Wait for the delivery of what is drawn."""
+        if self.delivery is not None:
+            wait([self.delivery])
 
     def do_aside(self, work: Callable[P, None], *args: P.args, **options: P.kwargs) -> None:
         """Let a thread do what nobody waits for; what it raises is logged."""
@@ -96,7 +131,7 @@ class SlotWorker(Worker):
             if (error := future.exception()) is not None:
                 log.error("not done aside: %s", error, exc_info=error)
 
-        self.aside.submit(work, *args, **options).add_done_callback(done)
+        self.aside.submit(for_same_hand(work), *args, **options).add_done_callback(done)
 
     def has_next(self) -> bool:
         """Whether a chunk waits for this slot; False where the books cannot say."""

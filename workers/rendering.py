@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from engine.media.video import Encoding, SegmentFiles, SegmentWriter, digest_of
@@ -13,19 +15,23 @@ from farm.jobs.store import Recorded, cpu_message
 from farm.reuse import Source, offer
 from farm.storage import keys
 from workers.attempt import Attempt, attempt_at, claim, patiently
-from workers.pace import pacing_chunk
+from workers.pace import note_chunk
 from workers.parts import Parts
 from workers.probe import keep_expected
 from workers.reuse import Taking, recipe_for
 from workers.studio import Studio
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from concurrent.futures import Future
     from pathlib import Path
 
     from engine.media.measures import Measures
     from engine.plan import Plan
+    from engine.renderer import Frame
     from engine.spec import ChunkSpec
     from farm.jobs.request import JobRequest
+    from farm.jobs.store import Lease
     from farm.messages import Message
     from farm.storage.s3 import Storage
     from workers.process import SlotWorker
@@ -34,37 +40,41 @@ log = logging.getLogger(__name__)
 
 
 def render(worker: SlotWorker, job: str, index: int) -> None:
-    """Render a chunk, publish its segment under this attempt's own key, and record it."""
+    """Render a chunk, publish its segment under this attempt's own key, and record it.
+
+    Answers when the chunk is drawn: its delivery goes on behind, while the slot comes to its next one.
+    """
     lease = claim(worker.books, job, str(index), slot=worker.name, lease_seconds=worker.settings.lease_seconds)
     if lease is None:
         worker.dispatch()
         return
-    stitch_due: list[Message] = []
-    rendered_with: str | None = None
     with attempt_at(lease, worker.books, worker.storage, lease_seconds=worker.settings.lease_seconds) as attempt:
         request, plan = worker.asked_of(job)
         chunk = replace(plan.chunks[index], redraw=lease.redraw)
         log.info("chunk %d of %s: frames %d to %d", index + 1, request.name, chunk.out[0], chunk.out[1] - 1)
         recipe = recipe_for(worker, request, plan, chunk)
         source = Taking(worker.storage, chunk, attempt, recipe).take() if recipe else None
-        worker.do_aside(worker.dispatch)  # so that what this slot renders next is there when this chunk ends
-        if source is None:
-            with pacing_chunk(worker, request, plan, chunk):
-                made = _draw(worker, request, plan, chunk, attempt)
-            for trial in patiently():
-                with trial:
-                    attempt.heartbeat.beat(1.0)
-                    _publish(worker, request, chunk, attempt, made, recipe)
-        for trial in patiently():
-            with trial:
-                recorded = worker.books.record(lease, taken=source.job if source else "")
-        log.info("chunk %d: %s", index + 1, recorded)
-        if recorded is Recorded.LAST:
-            stitch_due = [cpu_message(job, STITCH, request.name, priority=request.priority)]
-        rendered_with = request.spec.renderer if source is None else None
-    worker.do_aside(_see_on, worker, stitch_due)
-    if rendered_with is not None:
-        keep_expected(worker, rendered_with)
+        if source is not None:
+            _record(worker, request, lease, source)
+            return
+        began = time.monotonic()
+        studio = _studio(worker, request, plan, attempt.folder)
+        making = _draw(worker, studio, request, chunk, attempt)
+        spent = time.monotonic() - began
+        delivery = _Delivery(worker, request, plan, chunk, attempt, recipe, studio.facts(), spent)
+        delivered = attempt.hand_over(worker.porters, partial(delivery.run, making))
+        worker.deliver_behind(delivered)
+        keep_expected(worker, request.spec.renderer)
+
+
+def _record(worker: SlotWorker, request: JobRequest, lease: Lease, source: Source | None) -> None:
+    """The books get to know of the segment, and give out what comes next. source: where it was taken from."""
+    for trial in patiently():
+        with trial:
+            recorded = worker.books.record(lease, taken=source.job if source else "")
+    log.info("chunk %d: %s", int(lease.unit) + 1, recorded)
+    due = [cpu_message(request.id, STITCH, request.name, priority=request.priority)]
+    worker.do_aside(_see_on, worker, due if recorded is Recorded.LAST else [])
 
 
 def _see_on(worker: SlotWorker, due: list[Message]) -> None:
@@ -75,22 +85,26 @@ def _see_on(worker: SlotWorker, due: list[Message]) -> None:
 
 @dataclass(frozen=True)
 class _Made:
-    """A rendered chunk: its files, their way to storage, what was measured of its frames, and what the renderer says of
-    itself.
-    """
+    """A rendered chunk: its files, their way to storage, and what was measured of its frames."""
 
     files: SegmentFiles
     parts: Parts
     measures: Measures
-    facts: dict[str, str]
 
 
-def _draw(worker: SlotWorker, request: JobRequest, plan: Plan, chunk: ChunkSpec, attempt: Attempt) -> _Made:
-    studio = _studio(worker, request, plan, attempt.folder)
+def _draw(worker: SlotWorker, studio: Studio, request: JobRequest, chunk: ChunkSpec, attempt: Attempt) -> Future[_Made]:
+    """Answers when all is drawn; the last frames are encoded behind."""
     meter, parts = studio.meter(chunk), Parts(worker, attempt.lease, chunk.index)
-    with SegmentWriter(attempt.folder, chunk, Encoding.of(request.output.quality), parts.send) as writer:
-        studio.draw(chunk, meter, attempt.heartbeat.beat, writer.write)
-        return _Made(writer.finish(), parts, meter.finish(), studio.facts())
+    beside = worker.begin_to_draw()
+    worker.do_aside(worker.dispatch)  # so that what this slot renders next is there when this chunk ends
+
+    def encode(frames: Iterator[Frame]) -> _Made:
+        with SegmentWriter(attempt.folder, chunk, Encoding.of(request.output.quality), parts.send) as writer:
+            for frame in frames:
+                writer.write(frame)
+            return _Made(writer.finish(), parts, meter.finish())
+
+    return studio.draw(chunk, meter, attempt.heartbeat.beat, encode, beside)
 
 
 def _studio(worker: SlotWorker, request: JobRequest, plan: Plan, folder: Path) -> Studio:
@@ -106,39 +120,57 @@ def _studio(worker: SlotWorker, request: JobRequest, plan: Plan, folder: Path) -
     return worker.studio
 
 
-def _publish(
-    worker: SlotWorker,
-    request: JobRequest,
-    chunk: ChunkSpec,
-    attempt: Attempt,
-    made: _Made,
-    recipe: str | None,
-) -> None:
-    job, number, files = request.id, attempt.lease.attempt, made.files
-    segment = {
-        "version": 2,
-        "job": job,
-        "attempt": number,
-        "slot": worker.name,
-        "recipe": recipe,
-        "taken_from": None,
-        "renderer": request.spec.renderer,
-        "renderer_version": worker.renderers[request.spec.renderer].version,
-        "renderer_facts": made.facts,
-        "seed": request.spec.seed,
-        "noise": list(chunk.span),
-        **chunk.to_dict(),
-        "width": files.width,
-        "height": files.height,
-        "measures": made.measures.to_dict(),
-        "frame_hashes": files.hashes,
-        "digest": digest_of(files.hashes),
-        "files": made.parts.sent(),  # last: the tail goes up while the rest is put together
-    }
-    # last of all: a segment without it does not exist
-    worker.storage.put_json(keys.segment(job, chunk.index, number, "segment.json"), segment)
-    if recipe is not None:
-        worker.do_aside(_offer, worker.storage, recipe, Source(job, chunk.index, number))
+@dataclass(frozen=True)
+class _Delivery:
+    """What is left of a chunk once it is drawn. facts: what the renderer says of itself. spent: seconds of drawing."""
+
+    worker: SlotWorker
+    request: JobRequest
+    plan: Plan
+    chunk: ChunkSpec
+    attempt: Attempt
+    recipe: str | None
+    facts: dict[str, str]
+    spent: float
+
+    def run(self, making: Future[_Made]) -> None:
+        """Publish the segment once it is made, and record it."""
+        made = making.result()
+        for trial in patiently():
+            with trial:
+                # a slot that is being stopped ends what it has drawn, but does not wait for storage to come back
+                self.attempt.heartbeat.all_is_drawn(wanted_anyway=trial.retry_state.attempt_number == 1)
+                self._publish(made)
+        _record(self.worker, self.request, self.attempt.lease, None)
+        note_chunk(self.worker, self.request, self.plan, self.chunk, spent=self.spent)
+
+    def _publish(self, made: _Made) -> None:
+        worker, spec = self.worker, self.request.spec
+        job, index, number = self.request.id, self.chunk.index, self.attempt.lease.attempt
+        segment = {
+            "version": 2,
+            "job": job,
+            "attempt": number,
+            "slot": worker.name,
+            "recipe": self.recipe,
+            "taken_from": None,
+            "renderer": spec.renderer,
+            "renderer_version": worker.renderers[spec.renderer].version,
+            "renderer_facts": self.facts,
+            "seed": spec.seed,
+            "noise": list(self.chunk.span),
+            **self.chunk.to_dict(),
+            "width": made.files.width,
+            "height": made.files.height,
+            "measures": made.measures.to_dict(),
+            "frame_hashes": made.files.hashes,
+            "digest": digest_of(made.files.hashes),
+            "files": made.parts.sent(),  # last: the tail goes up while the rest is put together
+        }
+        # last of all: a segment without it does not exist
+        worker.storage.put_json(keys.segment(job, index, number, "segment.json"), segment)
+        if self.recipe is not None:
+            worker.do_aside(_offer, worker.storage, self.recipe, Source(job, index, number))
 
 
 def _offer(storage: Storage, recipe: str, source: Source) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from engine.errors import InputError
 from engine.media.form import Form, Shown
@@ -11,16 +11,19 @@ from engine.media.mark import marked
 from engine.media.measures import Meter
 from engine.media.smoothing import grown, smoothed
 from engine.media.video import size_of
-from workers.beside import beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
+    from concurrent.futures import Future
 
     from engine.media.likeness import PortraitFace
     from engine.renderer import Frame, Inputs, OnProgress, Renderer
     from engine.spec import ChunkSpec
     from farm.jobs.request import JobRequest
+    from workers.beside import Beside
 
+
+Result = TypeVar("Result")
 
 MOST_FACES = 64
 """Portraits whose faces a slot remembers."""
@@ -52,10 +55,7 @@ class Studio:
         self._features = features
         photo = load_portrait(inputs.portrait)
         self._face = faces.of(request.portrait, photo)
-        wants_form = request.output.pixels is not None or request.output.paste_back
-        self._photo: Frame | None = photo if wants_form else None
-        self._crop = renderer.crop(features) if wants_form else None
-        self._form: Form | None = None
+        self._way_out = WayOut(request, photo, renderer.crop(features))
 
     @classmethod
     def set_up(cls, request: JobRequest, renderer: Renderer, inputs: Inputs, faces: Faces) -> Self:
@@ -70,22 +70,47 @@ class Studio:
         """What measures the chunk's frames while they go by."""
         return Meter(self._face, chunk)
 
-    def draw(self, chunk: ChunkSpec, meter: Meter, on_progress: OnProgress, take: Callable[[Frame], None]) -> None:
-        """Give frames25 [chunk.out) as they leave to `take`, one by one; `meter` sees them before they are scaled.
+    def draw(
+        self,
+        chunk: ChunkSpec,
+        meter: Meter,
+        on_progress: OnProgress,
+        take: Callable[[Iterator[Frame]], Result],
+        beside: Beside,
+    ) -> Future[Result]:
+        """Give frames25 [chunk.out) as they leave to `take`; `meter` sees them before they are scaled.
 
-        Both see them in a thread beside, while the renderer draws the next ones.
+        Both see them in a thread beside, while the renderer draws the next ones here. Answers when all is drawn; the
+        future is what `take` makes of it. It keeps nothing that is on the renderer's device.
         """
         strength = self._request.output.smoothing or 0.0
         wide = grown(chunk, self._frames25) if strength else chunk
         before, after = chunk.out[0] - wide.out[0], wide.out[1] - chunk.out[1]
+        leaving = self._way_out.leaving
 
-        def finish(rendered: Iterator[Frame]) -> None:
-            for frame in smoothed(rendered, strength, before=before, after=after):
-                meter.add(frame)
-                formed = self._formed(frame)
-                take(marked(formed) if self._request.output.mark else formed)
+        def finish(rendered: Iterator[Frame]) -> Result:
+            return take(leaving(smoothed(rendered, strength, before=before, after=after), meter))
 
-        beside(_handed_over(self._renderer.render(wide, self._features, on_progress), wide), finish)
+        return beside.run(_handed_over(self._renderer.render(wide, self._features, on_progress), wide), finish)
+
+
+class WayOut:
+    """From a frame as it was rendered to one as it leaves: the same for every chunk of a job."""
+
+    def __init__(self, request: JobRequest, photo: Frame, crop: tuple[int, int, int, int] | None) -> None:
+        self._output = request.output
+        self._renderer = request.spec.renderer
+        wants_form = self._output.pixels is not None or self._output.paste_back
+        self._photo = photo if wants_form else None
+        self._crop = crop
+        self._form: Form | None = None
+
+    def leaving(self, frames: Iterator[Frame], meter: Meter) -> Iterator[Frame]:
+        """Each measured, in its form, with its mark."""
+        for frame in frames:
+            meter.add(frame)
+            formed = self._formed(frame)
+            yield marked(formed) if self._output.mark else formed
 
     def _formed(self, frame: Frame) -> Frame:
         if self._photo is not None:  # how large a renderer's frames are is known when the first one comes
@@ -93,12 +118,11 @@ class Studio:
         return self._form(frame) if self._form else frame
 
     def _form_for(self, frame: Frame, photo: Frame) -> Form:
-        crop, output = self._crop, self._request.output
-        if crop is None and output.paste_back:
-            name = self._request.spec.renderer
-            raise InputError(f"paste_back was asked for, and renderer {name!r} does not say what it crops")
+        if self._crop is None and self._output.paste_back:
+            raise InputError(f"paste_back was asked for, and renderer {self._renderer!r} does not say what it crops")
         height, width = photo.shape[:2]
-        return Form.of(output, Shown(photo, crop or (0, 0, width, height), (frame.shape[1], frame.shape[0])))
+        shown = Shown(photo, self._crop or (0, 0, width, height), (frame.shape[1], frame.shape[0]))
+        return Form.of(self._output, shown)
 
 
 def _handed_over(frames: Iterator[Frame], chunk: ChunkSpec) -> Generator[Frame]:

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from billiard import current_process
-from celery.signals import task_postrun, worker_process_init
+from celery.signals import task_postrun, worker_process_init, worker_process_shutdown
 
 from farm.jobs.model import PLAN, STITCH
 from farm.logs import InHand, take_in_hand
@@ -49,6 +49,13 @@ def _start(**_: Any) -> None:
         log.exception("this worker cannot start")
         time.sleep(START_PAUSE_SECONDS)
         os._exit(1)
+
+
+@worker_process_shutdown.connect
+def _deliver_what_is_drawn(**_: Any) -> None:
+    for worker in _this:
+        if isinstance(worker, SlotWorker):
+            worker.leave_nothing_undelivered()
 
 
 @task_postrun.connect

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event, current_thread
 from typing import TYPE_CHECKING
 
 import pytest
 
-from workers.beside import AHEAD, CutOffError, beside
+from workers.beside import AHEAD, Beside, CutOffError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 PATIENCE_SECONDS = 30
 
 
-def test_what_comes_next_is_drawn_while_the_work_is_still_at_the_first() -> None:
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(2) as threads:
+        yield threads
+
+
+def test_what_comes_next_is_drawn_while_the_work_is_still_at_the_first(threads: ThreadPoolExecutor) -> None:
     second_drawn = Event()
 
     def drawn() -> Generator[int]:
@@ -29,21 +35,22 @@ def test_what_comes_next_is_drawn_while_the_work_is_still_at_the_first() -> None
         assert second_drawn.wait(PATIENCE_SECONDS), "the drawing waited for the work"
         return [first, *items]
 
-    assert beside(drawn(), work) == [1, 2]
+    assert Beside(threads).run(drawn(), work).result() == [1, 2]
 
 
-def test_all_is_worked_on_in_order_however_much_there_is() -> None:
-    assert beside((number for number in range(10 * AHEAD)), list) == list(range(10 * AHEAD))
+def test_all_is_worked_on_in_order_however_much_there_is(threads: ThreadPoolExecutor) -> None:
+    many = range(10 * AHEAD)
+    assert Beside(threads).run((number for number in many), list).result() == list(many)
 
 
-def test_the_drawing_stays_in_the_thread_of_whoever_asked() -> None:
+def test_the_drawing_stays_in_the_thread_of_whoever_asked(threads: ThreadPoolExecutor) -> None:
     def drawn() -> Generator[object]:
         yield current_thread()
 
-    assert beside(drawn(), list) == [current_thread()]
+    assert Beside(threads).run(drawn(), list).result() == [current_thread()]
 
 
-def test_drawing_stops_a_few_items_before_the_work() -> None:
+def test_drawing_stops_a_few_items_before_the_work(threads: ThreadPoolExecutor) -> None:
     drawn_so_far = 0
 
     def drawn() -> Generator[int]:
@@ -53,10 +60,41 @@ def test_drawing_stops_a_few_items_before_the_work() -> None:
             yield number
 
     # the one in hand, those on the belt, and the one that waits for room on it
-    assert all(ahead <= AHEAD + 2 for ahead in beside(drawn(), lambda items: [drawn_so_far - done for done in items]))
+    ahead = Beside(threads).run(drawn(), lambda items: [drawn_so_far - done for done in items]).result()
+    assert max(ahead) <= AHEAD + 2
 
 
-def test_a_drawing_that_fails_is_raised_and_the_work_is_told_that_it_did_not_get_all() -> None:
+def test_whoever_draws_is_free_when_all_is_drawn_though_the_work_is_not_done(threads: ThreadPoolExecutor) -> None:
+    may_end = Event()
+
+    def work(items: Iterator[int]) -> list[int]:
+        taken = list(items)
+        assert may_end.wait(PATIENCE_SECONDS), "whoever draws waited for the work"
+        return taken
+
+    working = Beside(threads).run((number for number in range(3)), work)
+    assert not working.done()
+    may_end.set()
+    assert working.result(PATIENCE_SECONDS) == [0, 1, 2]
+
+
+def test_work_that_fails_at_the_last_item_says_so_to_whoever_asks_for_it(threads: ThreadPoolExecutor) -> None:
+    drawn_on = Event()
+
+    def work(items: Iterator[int]) -> None:
+        list(items)
+        assert drawn_on.wait(PATIENCE_SECONDS)
+        raise OSError("no space left on device")
+
+    working = Beside(threads).run((number for number in range(3)), work)
+    drawn_on.set()
+    with pytest.raises(OSError, match="no space left"):
+        working.result(PATIENCE_SECONDS)
+
+
+def test_a_drawing_that_fails_is_raised_and_the_work_hears_that_it_did_not_get_all(
+    threads: ThreadPoolExecutor,
+) -> None:
     told = []
 
     def drawn() -> Generator[int]:
@@ -71,12 +109,12 @@ def test_a_drawing_that_fails_is_raised_and_the_work_is_told_that_it_did_not_get
             raise
 
     with pytest.raises(ArithmeticError, match="fell off the wall"):
-        beside(drawn(), work)
+        Beside(threads).run(drawn(), work)
     assert len(told) == 1
 
 
 @pytest.mark.parametrize("before", [0, 1, AHEAD - 1, AHEAD, 3 * AHEAD])
-def test_work_that_fails_is_raised_and_no_more_is_drawn(before: int) -> None:
+def test_work_that_fails_is_raised_and_no_more_is_drawn(before: int, threads: ThreadPoolExecutor) -> None:
     drawn_so_far = 0
 
     def drawn() -> Generator[int]:
@@ -91,11 +129,11 @@ def test_work_that_fails_is_raised_and_no_more_is_drawn(before: int) -> None:
         raise OSError("no space left on device")
 
     with pytest.raises(OSError, match="no space left"):
-        beside(drawn(), work)
+        Beside(threads).run(drawn(), work)
     assert drawn_so_far >= before
 
 
-def test_what_was_drawn_from_is_closed_at_once_and_here_when_the_work_fails() -> None:
+def test_what_was_drawn_from_is_closed_at_once_and_here_when_the_work_fails(threads: ThreadPoolExecutor) -> None:
     closed_in = []
 
     def drawn() -> Generator[int]:
@@ -110,7 +148,7 @@ def test_what_was_drawn_from_is_closed_at_once_and_here_when_the_work_fails() ->
 
     def caught() -> OSError:
         with pytest.raises(OSError, match="no space left") as refused:
-            beside(drawn(), work)
+            Beside(threads).run(drawn(), work)
         return refused.value
 
     error = caught()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from engine.renderer import Inputs
 from engine.spec import OutputSpec, RenderSpec
 from tests.farm.hands import REQUEST
 from tests.renderers import SIDE, Stripes
+from workers.beside import Beside
 from workers.studio import MOST_FACES, Faces, Studio
 
 if TYPE_CHECKING:
@@ -52,8 +54,8 @@ def test_a_frame_that_is_no_picture_like_the_others_is_named(other: Frame, said:
     request = replace(REQUEST, id="20260101-000000-000001", output=OutputSpec(smoothing=smoothing))
     inputs = Inputs(PORTRAIT, None, RenderSpec(), PLAN.frames25, PLAN.gen_frames)  # type: ignore[arg-type]
     studio, chunk = Studio.set_up(request, Slipping(other), inputs, Faces()), PLAN.chunks[0]
-    with pytest.raises(RenderError, match=said):
-        studio.draw(chunk, studio.meter(chunk), lambda _: None, lambda _: None)
+    with ThreadPoolExecutor(1) as threads, pytest.raises(RenderError, match=said):
+        studio.draw(chunk, studio.meter(chunk), lambda _: None, list, Beside(threads)).result()
 
 
 class Reusing(Stripes):
@@ -69,10 +71,11 @@ class Reusing(Stripes):
 def test_a_renderer_may_draw_every_frame_into_the_same_array() -> None:
     request = replace(REQUEST, id="20260101-000000-000001", output=OutputSpec(smoothing=0.0))
     inputs = Inputs(PORTRAIT, None, RenderSpec(), PLAN.frames25, PLAN.gen_frames)  # type: ignore[arg-type]
-    drawn: dict[type[Stripes], list[Frame]] = {Stripes: [], Reusing: []}
-    for kind, frames in drawn.items():
-        studio, chunk = Studio.set_up(request, kind(), inputs, Faces()), PLAN.chunks[0]
-        studio.draw(chunk, studio.meter(chunk), lambda _: None, frames.append)
+    drawn: dict[type[Stripes], list[Frame]] = {}
+    with ThreadPoolExecutor(1) as threads:
+        for kind in (Stripes, Reusing):
+            studio, chunk = Studio.set_up(request, kind(), inputs, Faces()), PLAN.chunks[0]
+            drawn[kind] = studio.draw(chunk, studio.meter(chunk), lambda _: None, list, Beside(threads)).result()
     assert len(drawn[Reusing]) == PLAN.chunks[0].frames25
     assert all(map(np.array_equal, drawn[Stripes], drawn[Reusing]))
 

@@ -41,7 +41,7 @@ redis.call('HDEL', unit_key(arg.job, unit), 'rung')
 redis.call('HSET', unit_key(arg.job, unit), 'suffix', arg.suffix, 'slot', arg.slot, 'started', now, 'percent', 0)
 redis.call('ZADD', LEASES, now + arg.lease_ms, pair(arg.job, unit))
 if redis.call('EXISTS', slot_key(arg.slot)) == 1 then
-  redis.call('HSET', slot_key(arg.slot), 'holds', pair(arg.job, unit))
+  take(arg.slot, arg.job, unit)
   redis.call('HSET', unit_key(arg.job, unit), 'process', get(slot_key(arg.slot), 'process') or '')
 end
 redis.call('HSETNX', key, 'started', now)

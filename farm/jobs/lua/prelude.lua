@@ -245,9 +245,24 @@ local function move_job(job, to, who, detail)
   if ended(to) then tell_if_all_ended(batch) end
 end
 
+-- What a slot has in hand: `holds` is the chunk that it draws, or drew last; `delivers` the one before, while the next
+-- is drawn.
+local IN_HAND = {'holds', 'delivers'}
+
+local function take(slot, job, unit)
+  local holds = get(slot_key(slot), 'holds')
+  if holds then redis.call('HSET', slot_key(slot), 'delivers', holds) end
+  redis.call('HSET', slot_key(slot), 'holds', pair(job, unit))
+end
+
+local function has_in_hand(slot)
+  local holds, delivers = get(slot_key(slot), unpack(IN_HAND))
+  return holds ~= nil or delivers ~= nil
+end
+
 local function free_slot(slot, job, unit)
-  if get(slot_key(slot), 'holds') == pair(job, unit) then
-    redis.call('HDEL', slot_key(slot), 'holds')
+  for _, field in ipairs(IN_HAND) do
+    if get(slot_key(slot), field) == pair(job, unit) then redis.call('HDEL', slot_key(slot), field) end
   end
 end
 
@@ -341,6 +356,20 @@ local function end_attempt(job, unit, failure)
     redis.call('ZREM', waiting_key(job), unit)
     redis.call('ZADD', LATER, now + delay, pair(job, unit))
     place_in_line(job)
+  end
+end
+
+-- What the slot had in hand is lost.
+local function lose_all(slot, failure)
+  for _, field in ipairs(IN_HAND) do
+    local in_hand = get(slot_key(slot), field)
+    if in_hand then
+      local job, unit = split(in_hand)
+      if unit_state(job, unit) == 'rendering' and get(unit_key(job, unit), 'slot') == slot then
+        end_attempt(job, unit, failure)
+      end
+      redis.call('HDEL', slot_key(slot), field)
+    end
   end
 end
 

@@ -11,5 +11,5 @@ if sent then
   local job, chunk = split(sent)
   if unit_state(job, chunk) == 'sent' then move_unit(job, chunk, 'waiting') end
 end
-if not get(key, 'holds') then forget_slot(arg.slot) end
+if not has_in_hand(arg.slot) then forget_slot(arg.slot) end
 return answer({ok = true})

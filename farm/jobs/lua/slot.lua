@@ -1,6 +1,6 @@
 -- A slot reports. A new process under an old name means that the old one is dead: what it held is lost at once.
 local key = slot_key(arg.slot)
-local process, holds, was = get(key, 'process', 'holds', 'state')
+local process, was = get(key, 'process', 'state')
 -- Emptied books know a slot again only by all its facts; those of a pulse count only then, they may be old.
 if not process and not arg.fields.process then return answer({ok = true}) end
 local function show()
@@ -9,14 +9,10 @@ local function show()
   return answer({ok = true})
 end
 if process and arg.pulse then return show() end
-if arg.fields.process and process and process ~= arg.fields.process and holds then
-  local job, unit = split(holds)
-  if unit_state(job, unit) == 'rendering' and get(unit_key(job, unit), 'slot') == arg.slot then
-    end_attempt(job, unit, {
-      outcome = 'lost', code = 'worker_died', burn = true, message = 'the process of ' .. arg.slot .. ' died',
-    })
-  end
-  redis.call('HDEL', key, 'holds')
+if arg.fields.process and process and process ~= arg.fields.process then
+  lose_all(arg.slot, {
+    outcome = 'lost', code = 'worker_died', burn = true, message = 'the process of ' .. arg.slot .. ' died',
+  })
 end
 if arg.fields.process ~= process and was == 'probing' then stay_out(arg.slot, 'its process died in the probe') end
 if arg.fields.process and arg.fields.process ~= process then

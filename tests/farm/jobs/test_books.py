@@ -116,6 +116,30 @@ def test_a_new_process_under_a_slots_name_means_that_the_old_one_is_dead(desk: D
     assert views.slot_views(desk.books)[0].loads == 2
 
 
+def test_a_slot_that_dies_loses_what_it_drew_and_what_it_still_delivered(desk: Desk) -> None:
+    job = desk.planned()
+    desk.slot("a", pid=1)
+    for chunk in (0, 1):
+        desk.claim(job, chunk, slot="a")
+    assert views.slot_views(desk.books)[0].chunk == 1, "what it draws is what people see"
+    desk.slot("a", pid=2)
+    view = views.job_view(desk.books, job)
+    assert [chunk.state for chunk in view.chunks[:2]] == [UnitState.WAITING] * 2
+    assert {attempt.reason for attempt in view.attempts if attempt.unit in "01"} == {"the process of a died"}
+
+
+def test_a_slot_that_dies_loses_nothing_that_it_has_delivered(desk: Desk) -> None:
+    job = desk.planned()
+    desk.slot("a", pid=1)
+    delivered = desk.claim(job, 0, slot="a")
+    drawn = desk.claim(job, 1, slot="a")
+    assert desk.books.record(delivered) is Recorded.DONE
+    assert desk.books.record(drawn) is Recorded.DONE
+    desk.slot("a", pid=2)
+    view = views.job_view(desk.books, job)
+    assert [chunk.state for chunk in view.chunks[:2]] == [UnitState.DONE] * 2
+
+
 @pytest.mark.parametrize("ended", ["failed", "cancelled"])
 def test_the_same_token_is_the_same_job_unless_that_one_failed_or_was_cancelled(desk: Desk, ended: str) -> None:
     first = desk.job()

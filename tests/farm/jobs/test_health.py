@@ -320,6 +320,20 @@ def test_what_a_slots_old_process_rendered_proves_nothing_of_the_new_one(desk: D
     assert not health.take_proof(desk.books, "a"), "accepted when the process that rendered it was gone"
 
 
+def test_what_a_slot_still_delivered_when_its_task_was_terminated_waits_again_too(desk: Desk) -> None:
+    desk.slot("a")
+    job = desk.planned(2)
+    for chunk in (0, 1):
+        desk.claim(job, chunk, slot="a")
+    assert health.terminated(desk.books, job, "1", slot="a")
+    view = views.job_view(desk.books, job)
+    assert [(attempt.unit, attempt.reason) for attempt in view.attempts if attempt.unit in "01"] == [
+        ("1", "its task was terminated by hand on a"),
+        ("0", "a task was terminated by hand on a, and with it the process that delivered this"),
+    ]
+    assert [desk.books.client.hget(f"farm:job:{job}:u:{chunk}", "burnt") for chunk in (0, 1)] == [None, None]
+
+
 def test_a_task_that_was_terminated_waits_again_and_has_lost_no_attempt(desk: Desk) -> None:
     desk.slot("a")
     job = desk.planned(1)
