@@ -3,12 +3,13 @@
     python -m bench.scale --json > scale.json
     python -m bench.scale_model scale.json [--picture PATH] [--json]
 
-Every slot goes round: it renders, then needs processor time of its own, of its parent, of storage and of Redis, and
-waits for answers. On one machine all of that queues for the same cores, and so does the stitch of each job that ends.
-Where each slot has a machine of its own, only Redis is shared, which runs one script at a time. What a chunk costs is
-taken from the farm that waited least for cores, what a stitch costs from all; how much slower cores are while all are
-busy was measured beside. All farms say how far the model is to be trusted, each with as much stitched as there was. It
-knows no other work on the machine. Exit code 1 where it is off by more than a point.
+Every slot goes round: it renders, then needs processor time of its own and answers of others: Celery's parent, Redis,
+storage. The chunk's delivery is work for which no slot waits. On one machine all of that queues for the same cores,
+and so does the stitch of each job that ends. Where each slot has a machine of its own, only Redis is shared, which
+runs one script at a time. How far the model is to be trusted is seen from each farm that was measured, by what a
+chunk cost there and what was stitched meanwhile; the curves take the costs of the farm that waited least for cores.
+How much slower cores are while all are busy was measured beside. It knows no other work on the machine. Exit code 1
+where it is off by more than a point.
 """
 
 from __future__ import annotations
@@ -31,33 +32,43 @@ if TYPE_CHECKING:
 
 SLICE = 0.004
 """Seconds that a process keeps a core while others wait for one."""
-ROUNDS = 6
+ROUNDS = 4
 """Requests that a slot makes between two renders, about; each is some work here and some there."""
 SLOTS = (1, 2, 4, 8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 WANTED, MOST_OFF = 0.97, 0.01
+OTHERS = ("slot's parent", "s3", "redis")
+"""Who answers while a slot waits between two renders."""
 Step = tuple[str, float]
-"""What a slot does next: "wait", "core" (processor time), "books" (Redis' time) or "beside"; and its seconds."""
+"""What a slot does next: "wait", "core" (processor time) or "books" (Redis' time), and its seconds. "beside" and
+"books beside": others begin to do that, and nobody waits for them.
+"""
 
 
 @dataclass(frozen=True)
 class Costs:
-    """Seconds for each chunk. render: inside the renderer. All else is processor time, but for `waits`.
+    """Seconds for each chunk. render: inside the renderer. All else is processor time.
 
-    drawing: the slot's own beside the renderer, while that renders; child: the same between two renders. parent:
-    Celery's. beside: of who works for the chunk while no slot waits for it. stitch: of its job's stitch, all of whose
-    chunks are paid at once. waits: for answers, with no core in use. company: a core's speed while all are busy.
+    drawing: the slot's own beside the renderer, while that renders; child: the same between two renders. answers and
+    books: of Celery's parent and storage, and of Redis, while the slot waits for them. beside and books_beside: of
+    whoever works for the chunk while no slot waits. stitch: of its job's stitch, all of whose chunks are paid at once.
+    company: a core's speed while all are busy.
     """
 
     render: float
     drawing: float
     child: float
-    parent: float
-    storage: float
+    answers: float
     books: float
     beside: float = 0.0
+    books_beside: float = 0.0
     stitch: float = 0.0
-    waits: float = 0.0
     company: float = 1.0
+
+    @property
+    def processor_time(self) -> float:
+        """All that wants a core."""
+        own = self.drawing + self.child + self.answers + self.books
+        return own + self.beside + self.books_beside + self.stitch
 
 
 class Line:
@@ -104,20 +115,19 @@ class Floor:
                 yield "core", costs.drawing / ROUNDS
             for _ in range(ROUNDS):
                 yield "core", costs.child / ROUNDS
-                yield "wait" if not self._one_machine else "core", costs.storage / ROUNDS
+                yield "core", costs.answers / ROUNDS
                 yield "books", costs.books / ROUNDS
-            yield "core", costs.parent
             yield "beside", costs.beside
+            yield "books beside", costs.books_beside
             self._rendered += 1
             if self._rendered % (CHUNKS_A_SLOT * self._slots) == 0:
                 yield "beside", costs.stitch * CHUNKS_A_SLOT * self._slots
-            yield "wait", costs.waits
 
     def _go_on(self, slot: Iterator[Step]) -> None:
         what, seconds = next(slot)
-        if what == "beside":
-            if self._one_machine:
-                self._join(self._cores, iter(()), seconds)
+        if what.endswith("beside"):
+            if self._one_machine or what == "books beside":
+                self._join(self._cores if self._one_machine else self._books, iter(()), seconds)
             self._go_on(slot)
         elif what == "wait" or (what == "core" and not self._one_machine):
             self._at(self._now + seconds, self._go_on, slot)
@@ -156,43 +166,50 @@ class Floor:
 
 def share(costs: Costs, slots: int, *, cores: int | None) -> float:
     """Share of slot time inside the renderer."""
-    round_of_all = slots * (_processor_time(costs) / cores if cores else costs.books)  # where all stand in line
+    redis = costs.books + costs.books_beside
+    round_of_all = slots * (costs.processor_time / cores if cores else redis)  # where all stand in line
     job = CHUNKS_A_SLOT * max(costs.render, round_of_all)  # its stitch is in what is watched
     return Floor(costs, slots, cores).run(2 * job, after=job)
 
 
-def share_of(row: Mapping[str, Any], costs: Costs, cores: int) -> float:
+def quietest(found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The farm that waited least for cores."""
+    row: Mapping[str, Any] = min(found["rows"], key=lambda row: row["mean"]["gap_waited_for_core_ms"])
+    return row
+
+
+def share_of(row: Mapping[str, Any], found: Mapping[str, Any]) -> float:
     """What the model says of a farm that was measured: in a minute a job's stitch may lie or not."""
-    return share(replace(costs, stitch=costs.stitch * row["stitched"] / row["chunks"]), row["slots"], cores=cores)
+    costs = costs_of(row, found)
+    stitch = costs.stitch * row["stitched"] / row["chunks"]
+    return share(replace(costs, stitch=stitch), row["slots"], cores=found["cores"])
 
 
-def _processor_time(costs: Costs) -> float:
-    return costs.drawing + costs.child + costs.parent + costs.storage + costs.books + costs.beside + costs.stitch
+def costs_of(row: Mapping[str, Any], found: Mapping[str, Any]) -> Costs:
+    """What a chunk cost on a farm that bench/scale.py measured; nothing is fitted to the share that it is held to.
 
-
-def costs_of(found: Mapping[str, Any]) -> Costs:
-    """What bench/scale.py found, as the model wants it; nothing is fitted to the share that it is held to.
-
-    waits: what is left of the time between two renders without all processor time, and waiting for a core.
+    Of all that others do for a chunk the slot waits for as large a part as on the farm where nobody waited for a core:
+    the time between two renders there in which the slot itself did nothing. A render is as long as it is there: one
+    that ends late on a busy farm waited for a core.
     """
-    rows = found["rows"]
-    row = min(rows, key=lambda row: row["mean"]["gap_waited_for_core_ms"])
-    stitched = sum(row["stitched"] for row in rows)
-    stitching = sum(row["cpu_ms"]["cpu worker"] * row["chunks"] for row in rows) / 1000
-    spent = {kind: ms / 1000 for kind, ms in row["cpu_ms"].items()}
-    gap, own, waited = (row["mean"][name] / 1000 for name in ("gap_ms", "gap_cpu_ms", "gap_waited_for_core_ms"))
-    child, parent, storage, books = own, spent["slot's parent"], spent["s3"], spent["redis"]
-    drawing = row["drawing_cpu_ms"] / 1000  # the slot's other threads send, renew and keep the log meanwhile
+    quiet, spent = quietest(found), {kind: ms / 1000 for kind, ms in row["cpu_ms"].items()}
+    others = sum(quiet["cpu_ms"][kind] for kind in OTHERS)
+    idle = quiet["mean"]["gap_ms"] - quiet["mean"]["gap_cpu_ms"] - quiet["mean"]["gap_waited_for_core_ms"]
+    awaited = min(1.0, max(0.0, idle) / others)
+    child, drawing = row["mean"]["gap_cpu_ms"] / 1000, row["drawing_cpu_ms"] / 1000
+    answers, books = spent["slot's parent"] + spent["s3"], spent["redis"]
+    stitched = sum(row["stitched"] for row in found["rows"])
+    stitching = sum(row["cpu_ms"]["cpu worker"] * row["chunks"] for row in found["rows"]) / 1000
+    rest = max(0.0, spent["slot's child"] - child - drawing)  # it encodes, delivers, sends and renews meanwhile
     return Costs(
-        render=row["render_ms"] / 1000,
+        render=quiet["render_ms"] / 1000,
         drawing=drawing,
         child=child,
-        parent=parent,
-        storage=storage,
-        books=books,
-        beside=spent["sweeper"] + spent["launcher"] + max(0.0, spent["slot's child"] - child - drawing),
+        answers=awaited * answers,
+        books=awaited * books,
+        beside=(1 - awaited) * answers + rest + spent["sweeper"] + spent["launcher"],
+        books_beside=(1 - awaited) * books,
         stitch=stitching / stitched if stitched else 0.0,
-        waits=max(0.0, gap - waited - child - parent - storage - books),
         company=found["speed_in_company"],
     )
 
@@ -201,8 +218,8 @@ def bounds(costs: Costs, cores: int) -> dict[str, float]:
     """Slots at which something has no time left, though nobody waited for anything else."""
     cycle = costs.render / WANTED
     return {
-        f"{cores} cores for all": cores * costs.company * cycle / _processor_time(costs),
-        "Redis alone": cycle / costs.books,
+        f"{cores} cores for all": cores * costs.company * cycle / costs.processor_time,
+        "Redis alone": cycle / (costs.books + costs.books_beside),
     }
 
 
@@ -245,12 +262,12 @@ def main() -> None:
     args = parser.parse_args()
     measured = json.loads(args.found.read_text())
     rows = sorted(measured["rows"], key=lambda row: row["slots"])
-    costs, cores = costs_of(measured), measured["cores"]
+    costs, cores = costs_of(quietest(measured), measured), measured["cores"]
     curves = {
         f"all on one machine of {cores} cores": [(slots, share(costs, slots, cores=cores)) for slots in SLOTS],
         "each slot on a machine of its own": [(slots, share(costs, slots, cores=None)) for slots in SLOTS],
     }
-    held = {row["slots"]: (row["inside"], round(share_of(row, costs, cores), 4)) for row in rows}
+    held = {row["slots"]: (row["inside"], round(share_of(row, measured), 4)) for row in rows}
     if args.picture:
         picture(args.picture, curves, [(row["slots"], row["inside"]) for row in rows])
     found = {"costs": vars(costs), "held": held, "bounds": bounds(costs, cores), "curves": curves}

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from concurrent.futures import Executor, Future, wait
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from queue import Empty, Queue
 from threading import Event
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from farm.logs import for_same_hand
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+Belt: TypeAlias = "Queue[_Laid[Item] | _Nothing]"
 
 AHEAD = 8
 """Items that may lie drawn and not yet worked on: a third of a second of frames."""
@@ -26,9 +28,19 @@ class CutOffError(Exception):
     """Raised inside the work when the drawing failed: no more comes, and what came is not all."""
 
 
-class _Last(Enum):
-    END = "all is drawn"
-    CUT_OFF = "no more will be"
+@dataclass(frozen=True)
+class _Laid(Generic[Item]):
+    """An item on the belt. The last one says so itself: whoever laid it down has nothing more to do here."""
+
+    item: Item
+    is_last: bool
+
+
+class _Nothing(Enum):
+    """What lies on the belt where no item does."""
+
+    DRAWN = "nothing was drawn"
+    CUT_OFF = "no more will be drawn"
 
 
 @dataclass(frozen=True)
@@ -45,7 +57,7 @@ class Beside:
         the work is over; so is what the work raises meanwhile, and then no more is drawn. However it ends, `drawn` is
         closed in this thread.
         """
-        belt: Queue[Item | _Last] = Queue(AHEAD)
+        belt: Belt[Item] = Queue(AHEAD)
         all_drawn = Event()
         working = self.threads.submit(for_same_hand(work), self._taken(belt, all_drawn))
         # whoever waits for room on the belt finds some when nobody takes from it any more
@@ -58,45 +70,42 @@ class Beside:
         finally:
             del working  # it may hold an error whose traceback holds this frame: a ring, and a GPU's memory in it
 
-    def _taken(self, belt: Queue[Item | _Last], all_drawn: Event) -> Iterator[Item]:
+    def _taken(self, belt: Belt[Item], all_drawn: Event) -> Iterator[Item]:
         gave_way = False
-        while not isinstance(item := belt.get(), _Last):
+        while isinstance(laid := belt.get(), _Laid):
             if all_drawn.is_set() and not gave_way:
                 gave_way = True
                 self.give_way()
-            yield item
-        if item is _Last.CUT_OFF:
-            raise CutOffError(item.value)
+            yield laid.item
+            if laid.is_last:
+                return
+        if laid is _Nothing.CUT_OFF:
+            raise CutOffError(laid.value)
 
 
-def _draw(drawn: Generator[Item], belt: Queue[Item | _Last], all_drawn: Event, working: Future[Result]) -> None:
+def _draw(drawn: Generator[Item], belt: Belt[Item], all_drawn: Event, working: Future[Result]) -> None:
     """Lay on the belt what is drawn: all, unless the work is over before."""
-    last = _Last.CUT_OFF
+    end: _Laid[Item] | _Nothing = _Nothing.CUT_OFF
     try:
         with closing(drawn):
-            # one is kept back, so that it is known to be the last one when it is given away
-            for item in _kept_back(drawn, all_drawn):
+            kept: _Laid[Item] | None = (
+                None  # one is kept back, so that it is known to be the last when it is given away
+            )
+            for item in drawn:
+                if kept is not None:
+                    belt.put(kept)
                 if working.done():
                     return
-                belt.put(item)
-        last = _Last.END
+                kept = _Laid(item, is_last=False)
+        end = _Nothing.DRAWN if kept is None else replace(kept, is_last=True)
+        all_drawn.set()
     finally:
-        belt.put(last)
-        if last is _Last.CUT_OFF:
+        belt.put(end)
+        if end is _Nothing.CUT_OFF:
             wait([working])
 
 
-def _kept_back(items: Iterable[Item], all_drawn: Event) -> Iterator[Item]:
-    """Each when the next is there, the last when there is no other."""
-    kept: list[Item] = []
-    for item in items:
-        yield from kept
-        kept = [item]
-    all_drawn.set()
-    yield from kept
-
-
-def _clear(belt: Queue[Item | _Last]) -> None:
+def _clear(belt: Belt[Item]) -> None:
     with suppress(Empty):
         while True:
             belt.get_nowait()

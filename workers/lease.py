@@ -18,8 +18,6 @@ log = logging.getLogger(__name__)
 BEAT_SECONDS = 1.0
 """Longest pause between two renewals: how soon a cancel is heard and progress is seen."""
 GO_ON = "go on"
-TOO_LATE = {"paused", "draining"}
-"""Verdicts that come too late for a chunk that is drawn."""
 
 
 class StoppedError(Exception):
@@ -57,12 +55,14 @@ class Heartbeat:
         if self._verdict != GO_ON:
             raise StoppedError(self._verdict)
 
-    def all_is_drawn(self, *, wanted_anyway: bool) -> None:
+    def all_is_drawn(self, *, tries: int) -> None:
         """Say that nothing is left but to deliver; raises StoppedError when that should not be done any more.
 
-        wanted_anyway: even where the job was paused or the slot drains: what the chunk cost is spent.
+        A pause comes too late: what the chunk cost is spent. So does a stop of the slot, but that does not wait for
+        more than one of its `tries`.
         """
-        if not (wanted_anyway and self._verdict in TOO_LATE):
+        too_late = {"paused", "draining"} if tries == 1 else {"paused"}
+        if self._verdict not in too_late:
             self.beat(1.0)
         self._percent = 100.0
 

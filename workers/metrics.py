@@ -51,7 +51,7 @@ VIDEO_SECONDS = Counter(
 )
 BUSY_SECONDS = Counter(
     "sonic_farm_slot_busy_seconds",
-    "Seconds in which a slot had a chunk in hand; its rate is the slot's busy share",
+    "Seconds in which a slot had a chunk in hand that was not drawn yet; its rate is the slot's busy share",
     ["slot"],
     registry=None,
 )

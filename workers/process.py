@@ -116,6 +116,7 @@ class SlotWorker(Worker):
     def deliver_behind(self, delivery: Future[None]) -> None:
         """Go on while a chunk is delivered, but never two of them behind."""
         before, self.delivery = self.delivery, delivery
+        delivery.add_done_callback(_log_error)
         if before is not None:
             wait([before])
 
@@ -126,18 +127,13 @@ class SlotWorker(Worker):
 
     def do_aside(self, work: Callable[P, None], *args: P.args, **options: P.kwargs) -> None:
         """Let a thread do what nobody waits for; what it raises is logged."""
-
-        def done(future: Future[None]) -> None:
-            if (error := future.exception()) is not None:
-                log.error("not done aside: %s", error, exc_info=error)
-
-        self.aside.submit(for_same_hand(work), *args, **options).add_done_callback(done)
+        self.aside.submit(for_same_hand(work), *args, **options).add_done_callback(_log_error)
 
     def has_next(self) -> bool:
         """Whether a chunk waits for this slot; False where the books cannot say."""
         try:
             return self.books.has_next(self.name)
-        except BooksUnreachableError:
+        except FarmError:
             return False
 
     def asked_of(self, job: str) -> tuple[JobRequest, Plan]:
@@ -153,6 +149,12 @@ class SlotWorker(Worker):
         if self.speech is None or self.speech.key != key:
             self.speech = StoredSpeech(self.storage, key)
         return self.speech
+
+
+def _log_error(future: Future[None]) -> None:
+    """What nobody waits for is said at least."""
+    if (error := future.exception()) is not None:
+        log.error("not done aside: %s", error, exc_info=error)
 
 
 class Pulse:

@@ -57,6 +57,7 @@ def render(worker: SlotWorker, job: str, index: int) -> None:
         if source is not None:
             _record(worker, request, lease, source)
             return
+        worker.do_aside(worker.dispatch)  # so that what this slot renders next is there when this chunk ends
         began = time.monotonic()
         studio = _studio(worker, request, plan, attempt.folder)
         making = _draw(worker, studio, request, chunk, attempt)
@@ -96,7 +97,6 @@ def _draw(worker: SlotWorker, studio: Studio, request: JobRequest, chunk: ChunkS
     """Answers when all is drawn; the last frames are encoded behind."""
     meter, parts = studio.meter(chunk), Parts(worker, attempt.lease, chunk.index)
     beside = worker.begin_to_draw()
-    worker.do_aside(worker.dispatch)  # so that what this slot renders next is there when this chunk ends
 
     def encode(frames: Iterator[Frame]) -> _Made:
         with SegmentWriter(attempt.folder, chunk, Encoding.of(request.output.quality), parts.send) as writer:
@@ -138,8 +138,7 @@ class _Delivery:
         made = making.result()
         for trial in patiently():
             with trial:
-                # a slot that is being stopped ends what it has drawn, but does not wait for storage to come back
-                self.attempt.heartbeat.all_is_drawn(wanted_anyway=trial.retry_state.attempt_number == 1)
+                self.attempt.heartbeat.all_is_drawn(tries=trial.retry_state.attempt_number)
                 self._publish(made)
         _record(self.worker, self.request, self.attempt.lease, None)
         note_chunk(self.worker, self.request, self.plan, self.chunk, spent=self.spent)

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 from billiard import current_process
+from billiard.pool import EX_OK
 from celery.signals import task_postrun, worker_process_init, worker_process_shutdown
 
 from farm.jobs.model import PLAN, STITCH
@@ -52,9 +53,10 @@ def _start(**_: Any) -> None:
 
 
 @worker_process_shutdown.connect
-def _deliver_what_is_drawn(**_: Any) -> None:
+def _deliver_what_is_drawn(exitcode: int, **_: Any) -> None:
+    # not where it is ended by force: the books are told then that all it had in hand is lost
     for worker in _this:
-        if isinstance(worker, SlotWorker):
+        if isinstance(worker, SlotWorker) and exitcode == EX_OK:
             worker.leave_nothing_undelivered()
 
 

@@ -78,6 +78,32 @@ def test_whoever_draws_is_free_when_all_is_drawn_though_the_work_is_not_done(thr
     assert working.result(PATIENCE_SECONDS) == [0, 1, 2]
 
 
+def test_whoever_draws_is_free_when_the_work_gives_way_with_a_full_belt(threads: ThreadPoolExecutor) -> None:
+    free, behind = Event(), Event()
+
+    def slow(items: Iterator[int]) -> list[int]:
+        first = next(items)
+        assert behind.wait(PATIENCE_SECONDS)
+        return [first, *items]
+
+    def drawn() -> Generator[int]:
+        for number in range(AHEAD + 2):
+            if number == AHEAD + 1:
+                behind.set()
+            yield number
+
+    def give_way() -> None:
+        assert free.wait(PATIENCE_SECONDS), "whoever draws waits for the work, and the work for him"
+
+    working = Beside(threads, give_way).run(drawn(), slow)
+    free.set()
+    assert working.result(PATIENCE_SECONDS) == list(range(AHEAD + 2))
+
+
+def test_nothing_drawn_is_nothing_to_work_on(threads: ThreadPoolExecutor) -> None:
+    assert Beside(threads).run((number for number in ()), list).result(PATIENCE_SECONDS) == []
+
+
 def test_work_that_fails_at_the_last_item_says_so_to_whoever_asks_for_it(threads: ThreadPoolExecutor) -> None:
     drawn_on = Event()
 

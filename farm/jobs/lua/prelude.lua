@@ -245,13 +245,16 @@ local function move_job(job, to, who, detail)
   if ended(to) then tell_if_all_ended(batch) end
 end
 
--- What a slot has in hand: `holds` is the chunk that it draws, or drew last; `delivers` the one before, while the next
--- is drawn.
+-- What a slot has in hand: `holds` is the chunk that it draws, or drew last; `delivers` the one before, while another
+-- is held.
 local IN_HAND = {'holds', 'delivers'}
 
 local function take(slot, job, unit)
   local holds = get(slot_key(slot), 'holds')
-  if holds then redis.call('HSET', slot_key(slot), 'delivers', holds) end
+  if holds then
+    redis.call('HSET', slot_key(slot), 'delivers', holds)
+    redis.call('HSET', unit_key(split(holds)), 'drawn', 1)  -- else the slot would not ask for another
+  end
   redis.call('HSET', slot_key(slot), 'holds', pair(job, unit))
 end
 
@@ -261,8 +264,14 @@ local function has_in_hand(slot)
 end
 
 local function free_slot(slot, job, unit)
+  local key = slot_key(slot)
   for _, field in ipairs(IN_HAND) do
-    if get(slot_key(slot), field) == pair(job, unit) then redis.call('HDEL', slot_key(slot), field) end
+    if get(key, field) == pair(job, unit) then redis.call('HDEL', key, field) end
+  end
+  local holds, delivers = get(key, unpack(IN_HAND))
+  if delivers and not holds then  -- it waits for that delivery
+    redis.call('HSET', key, 'holds', delivers)
+    redis.call('HDEL', key, 'delivers')
   end
 end
 
@@ -283,6 +292,7 @@ local function close_attempt(job, unit, outcome, reason, taken_from)
   }))
   tally('attempt', is_chunk(unit) and 'chunk' or unit, outcome)
   free_slot(slot, job, unit)
+  redis.call('HDEL', unit_key(job, unit), 'drawn')
   if outcome == 'done' then praise(unit, slot) end
   if outcome == 'taken' then storage_worked(slot) end
   if not is_chunk(unit) then return end
@@ -359,18 +369,28 @@ local function end_attempt(job, unit, failure)
   end
 end
 
+-- A death that one chunk in hand caused must not count for the other: that is the one which was drawn well. But a chunk
+-- whose delivery itself kills its slot is not spared for ever.
+local MOST_SPARED = 3
+
+local function lose(job, unit, failure)
+  local burn = failure.burn
+  if burn and get(unit_key(job, unit), 'drawn') then
+    burn = redis.call('HINCRBY', unit_key(job, unit), 'spared', 1) > MOST_SPARED
+  end
+  end_attempt(job, unit, {outcome = 'lost', code = failure.code, message = failure.message, burn = burn})
+end
+
 -- What the slot had in hand is lost.
 local function lose_all(slot, failure)
-  for _, field in ipairs(IN_HAND) do
-    local in_hand = get(slot_key(slot), field)
-    if in_hand then
-      local job, unit = split(in_hand)
-      if unit_state(job, unit) == 'rendering' and get(unit_key(job, unit), 'slot') == slot then
-        end_attempt(job, unit, failure)
-      end
-      redis.call('HDEL', slot_key(slot), field)
+  local key = slot_key(slot)
+  for _, in_hand in ipairs({get(key, 'delivers') or '', get(key, 'holds') or ''}) do
+    local job, unit = split(in_hand)
+    if job and unit_state(job, unit) == 'rendering' and get(unit_key(job, unit), 'slot') == slot then
+      lose(job, unit, failure)
     end
   end
+  redis.call('HDEL', key, unpack(IN_HAND))
 end
 
 -- Whether this attempt may finish its unit: 'yes', 'done' (it did already) or 'no'. One whose job has ended meanwhile

@@ -11,5 +11,7 @@ if sent then
   local job, chunk = split(sent)
   if unit_state(job, chunk) == 'sent' then move_unit(job, chunk, 'waiting') end
 end
-if not has_in_hand(arg.slot) then forget_slot(arg.slot) end
+-- It had its time to hand back or deliver, and nobody is to blame.
+lose_all(arg.slot, {code = 'stopped', burn = false, message = arg.slot .. ' was stopped'})
+forget_slot(arg.slot)
 return answer({ok = true})

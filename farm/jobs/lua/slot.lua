@@ -10,9 +10,7 @@ local function show()
 end
 if process and arg.pulse then return show() end
 if arg.fields.process and process and process ~= arg.fields.process then
-  lose_all(arg.slot, {
-    outcome = 'lost', code = 'worker_died', burn = true, message = 'the process of ' .. arg.slot .. ' died',
-  })
+  lose_all(arg.slot, {code = 'worker_died', burn = true, message = 'the process of ' .. arg.slot .. ' died'})
 end
 if arg.fields.process ~= process and was == 'probing' then stay_out(arg.slot, 'its process died in the probe') end
 if arg.fields.process and arg.fields.process ~= process then

@@ -23,8 +23,7 @@ end
 
 each(LEASES, redis.call('ZRANGEBYSCORE', LEASES, '-inf', now, 'LIMIT', 0, 100), function(job, unit)
   local slot = get(unit_key(job, unit), 'slot')
-  end_attempt(job, unit, {
-    outcome = 'lost',
+  lose(job, unit, {
     code = 'lease_expired',
     burn = true,
     message = 'no sign of life from ' .. slot .. ', its lease ran out',

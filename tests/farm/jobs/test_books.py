@@ -128,6 +128,55 @@ def test_a_slot_that_dies_loses_what_it_drew_and_what_it_still_delivered(desk: D
     assert {attempt.reason for attempt in view.attempts if attempt.unit in "01"} == {"the process of a died"}
 
 
+def test_a_chunk_that_kills_its_slot_costs_the_one_that_was_being_delivered_no_attempt(desk: Desk) -> None:
+    job = desk.planned(chunks=2, attempts=2)
+    for pid in (1, 2):
+        desk.slot("a", pid=pid)
+        for chunk in (0, 1):
+            desk.claim(job, chunk, slot="a")
+    desk.slot("a", pid=3)
+    view = views.job_view(desk.books, job)
+    assert view.state == JobState.FAILED
+    assert view.error is not None
+    assert view.error.message.startswith("chunk 2 failed 2 times")
+    assert desk.books.client.hget(f"farm:job:{job}:u:0", "burnt") is None
+
+
+def test_a_chunk_whose_delivery_kills_its_slot_is_not_spared_for_ever(desk: Desk) -> None:
+    victim, job = desk.planned(chunks=9, attempts=9), desk.planned(chunks=1, attempts=1)
+    deaths = 0
+    desk.slot("a", pid=0)
+    while views.job_view(desk.books, job).state != JobState.FAILED:
+        desk.claim(job, 0, slot="a")
+        desk.claim(victim, deaths, slot="a")
+        deaths += 1
+        desk.slot("a", pid=deaths)
+    assert deaths == 4
+
+
+def test_a_slot_whose_next_chunk_failed_is_seen_with_the_one_that_it_delivers(desk: Desk) -> None:
+    job = desk.planned()
+    desk.slot("a")
+    delivered = desk.claim(job, 0, slot="a")
+    assert desk.books.fail(desk.claim(job, 1, slot="a"), AttemptFailure(code="no", message="no"))
+    assert views.slot_views(desk.books)[0].chunk == 0
+    assert desk.books.record(delivered) is Recorded.DONE
+    assert views.slot_views(desk.books)[0].state == "idle"
+
+
+def test_what_a_stopped_slot_could_not_hand_back_in_time_costs_no_attempt(desk: Desk) -> None:
+    job = desk.planned()
+    desk.slot("a")
+    for chunk in (0, 1):
+        desk.claim(job, chunk, slot="a")
+    desk.books.retire_slot("a", launcher="l1", gone=False)
+    desk.books.retire_slot("a", launcher="l1", gone=True)
+    view = views.job_view(desk.books, job)
+    assert [chunk.state for chunk in view.chunks[:2]] == [UnitState.WAITING] * 2
+    assert {attempt.reason for attempt in view.attempts if attempt.unit in "01"} == {"a was stopped"}
+    assert [desk.books.client.hget(f"farm:job:{job}:u:{chunk}", "burnt") for chunk in (0, 1)] == [None, None]
+
+
 def test_a_slot_that_dies_loses_nothing_that_it_has_delivered(desk: Desk) -> None:
     job = desk.planned()
     desk.slot("a", pid=1)
