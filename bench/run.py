@@ -221,7 +221,7 @@ def show_line(full: bool) -> Line:
 
 
 def scale_lines(full: bool) -> list[Line]:
-    rows = run("scale.py", "--slots", "2,8,16,32" if full else "2")["rows"]
+    rows = run("scale.py", "--slots", "2,8,16,32,40" if full else "2")["rows"]
     return [
         Line(
             f"slot time inside a renderer that waits 2 s a chunk, {row['slots']} slots",

@@ -37,13 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 ROOT = Path(__file__).parent.parent
-COUNTING = """
-import time
-began = time.perf_counter()
-sum(i * i for i in range(6_000_000))
-print(time.perf_counter() - began)
-"""
-"""Work for one core, which prints its seconds."""
 WANTED = 0.97
 CHUNK_SECONDS = 0.8
 """Video of a chunk: so few frames that encoding them is nearly nothing."""
@@ -267,24 +260,9 @@ def found_in(renders: Mapping[str, list[Render]], stretch: Stretch) -> dict[str,
     }
 
 
-def speed_in_company() -> float:
-    """How fast a core is while all others are busy, in parts of its speed alone: cores may be threads of one core."""
-    alone, together = (_seconds_of_counting(count) for count in (1, cores()))
-    return round(alone / together, 3)
-
-
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0))
-
-
-def _seconds_of_counting(processes: int) -> float:
-    """Median of three."""
-    rounds = []
-    for _ in range(3):
-        at_work = [subprocess.Popen([sys.executable, "-c", COUNTING], stdout=subprocess.PIPE) for _ in range(processes)]
-        rounds.append(statistics.mean(float(process.communicate()[0]) for process in at_work))
-    return statistics.median(rounds)
 
 
 def main() -> None:
@@ -296,8 +274,7 @@ def main() -> None:
     rows = [measure(int(slots), args.seconds) for slots in args.slots.split(",")]
     reached = all(row["inside"] >= WANTED for row in rows)
     if args.json:
-        machine = {"cores": cores(), "speed_in_company": speed_in_company()}
-        print(json.dumps({"rows": rows, "reached": reached, **machine}))
+        print(json.dumps({"rows": rows, "reached": reached, "cores": cores()}))
     else:
         for row in rows:
             print(json.dumps(row))

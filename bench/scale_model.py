@@ -7,9 +7,8 @@ Every slot goes round: it renders, then needs processor time of its own and answ
 storage. The chunk's delivery is work for which no slot waits. On one machine all of that queues for the same cores,
 and so does the stitch of each job that ends. Where each slot has a machine of its own, only Redis is shared, which
 runs one script at a time. How far the model is to be trusted is seen from each farm that was measured, by what a
-chunk cost there and what was stitched meanwhile; the curves take the costs of the farm that waited least for cores.
-How much slower cores are while all are busy was measured beside. It knows no other work on the machine. Exit code 1
-where it is off by more than a point.
+chunk cost there and what was stitched meanwhile; the curves take the costs of the largest farm. It knows no other
+work on the machine. Exit code 1 where it is off by more than a point.
 """
 
 from __future__ import annotations
@@ -46,12 +45,11 @@ Step = tuple[str, float]
 
 @dataclass(frozen=True)
 class Costs:
-    """Seconds for each chunk. render: inside the renderer. All else is processor time.
+    """Seconds for each chunk. render: that the renderer waits. All else is processor time.
 
-    drawing: the slot's own beside the renderer, while that renders; child: the same between two renders. answers and
-    books: of Celery's parent and storage, and of Redis, while the slot waits for them. beside and books_beside: of
-    whoever works for the chunk while no slot waits. stitch: of its job's stitch, all of whose chunks are paid at once.
-    company: a core's speed while all are busy.
+    drawing: the renderer's own, inside it too; child: the slot's between two renders. answers and books: of
+    Celery's parent and storage, and of Redis, while the slot waits for them. beside and books_beside: of whoever
+    works for the chunk while no slot waits. stitch: of its job's stitch, all of whose chunks are paid at once.
     """
 
     render: float
@@ -62,7 +60,6 @@ class Costs:
     beside: float = 0.0
     books_beside: float = 0.0
     stitch: float = 0.0
-    company: float = 1.0
 
     @property
     def processor_time(self) -> float:
@@ -80,10 +77,14 @@ class Line:
 
 
 class Floor:
-    """So many slots at work on one machine with `cores`, or on a machine each where that is None."""
+    """So many slots at work on one machine with `cores`, or on a machine each where that is None.
 
-    def __init__(self, costs: Costs, slots: int, cores: int | None) -> None:
+    late_counts: whether a renderer that goes on late, for want of a core, is inside meanwhile.
+    """
+
+    def __init__(self, costs: Costs, slots: int, cores: int | None, *, late_counts: bool) -> None:
         self._costs, self._slots, self._one_machine = costs, slots, cores is not None
+        self._late_counts = late_counts
         self._cores, self._books = Line(cores or 0), Line(1)
         self._due: list[tuple[float, int, Any, Any]] = []
         self._count = self._rendered = 0
@@ -101,18 +102,20 @@ class Floor:
             act(what)
         return self.inside / (self._slots * seconds)
 
-    def _renders(self, seconds: float) -> None:
-        """Count what is rendered from now on, as far as it is watched."""
+    def _renders(self, since: float, seconds: float) -> None:
+        """Count what is rendered for so long, as far as it is watched."""
         start, stop = self._watched
-        self.inside += max(0.0, min(self._now + seconds, stop) - max(self._now, start))
+        self.inside += max(0.0, min(since + seconds, stop) - max(since, start))
 
     def _slot(self) -> Iterator[Step]:
         costs = self._costs
         while True:
             for _ in range(ROUNDS):
-                self._renders(costs.render / ROUNDS)
+                self._renders(self._now, costs.render / ROUNDS)
                 yield "wait", costs.render / ROUNDS
+                since = self._now
                 yield "core", costs.drawing / ROUNDS
+                self._renders(since, self._now - since if self._late_counts else costs.drawing / ROUNDS)
             for _ in range(ROUNDS):
                 yield "core", costs.child / ROUNDS
                 yield "core", costs.answers / ROUNDS
@@ -143,8 +146,7 @@ class Floor:
             slot, seconds = line.waiting.popleft()
             line.free -= 1
             served = min(seconds, SLICE)
-            speed = self._costs.company if line is self._cores and not line.free else 1.0
-            self._at(self._now + served / speed, self._served, (line, slot, seconds - served))
+            self._at(self._now + served, self._served, (line, slot, seconds - served))
 
     def _served(self, what: tuple[Line, Any, float]) -> None:
         line, slot, left = what
@@ -164,12 +166,12 @@ class Floor:
         heapq.heappush(self._due, (when, self._count, act, what))
 
 
-def share(costs: Costs, slots: int, *, cores: int | None) -> float:
-    """Share of slot time inside the renderer."""
+def share(costs: Costs, slots: int, *, cores: int | None, late_counts: bool = False) -> float:
+    """Share of slot time inside the renderer; of a farm that has no time left, the part in which it gets on."""
     redis = costs.books + costs.books_beside
     round_of_all = slots * (costs.processor_time / cores if cores else redis)  # where all stand in line
     job = CHUNKS_A_SLOT * max(costs.render, round_of_all)  # its stitch is in what is watched
-    return Floor(costs, slots, cores).run(2 * job, after=job)
+    return Floor(costs, slots, cores, late_counts=late_counts).run(2 * job, after=job)
 
 
 def quietest(found: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -179,30 +181,36 @@ def quietest(found: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def share_of(row: Mapping[str, Any], found: Mapping[str, Any]) -> float:
-    """What the model says of a farm that was measured: in a minute a job's stitch may lie or not."""
+    """What the model says of a farm that was measured, by its clock: a sleep that ends late is inside.
+
+    In a minute a job's stitch may lie or not.
+    """
     costs = costs_of(row, found)
     stitch = costs.stitch * row["stitched"] / row["chunks"]
-    return share(replace(costs, stitch=stitch), row["slots"], cores=found["cores"])
+    return share(replace(costs, stitch=stitch), row["slots"], cores=found["cores"], late_counts=True)
 
 
 def costs_of(row: Mapping[str, Any], found: Mapping[str, Any]) -> Costs:
     """What a chunk cost on a farm that bench/scale.py measured; nothing is fitted to the share that it is held to.
 
-    Of all that others do for a chunk the slot waits for as large a part as on the farm where nobody waited for a core:
-    the time between two renders there in which the slot itself did nothing. A render is as long as it is there: one
-    that ends late on a busy farm waited for a core.
+    Of all that others do for a chunk the slot waits for as large a part as on the quietest farm: the time between two
+    renders there in which the slot itself did nothing. A renderer waits as long as there: one that waits longer on a
+    busy farm waits for a core. How fast cores are while
+    all are busy is in the processor times.
     """
     quiet, spent = quietest(found), {kind: ms / 1000 for kind, ms in row["cpu_ms"].items()}
     others = sum(quiet["cpu_ms"][kind] for kind in OTHERS)
     idle = quiet["mean"]["gap_ms"] - quiet["mean"]["gap_cpu_ms"] - quiet["mean"]["gap_waited_for_core_ms"]
     awaited = min(1.0, max(0.0, idle) / others)
-    child, drawing = row["mean"]["gap_cpu_ms"] / 1000, row["drawing_cpu_ms"] / 1000
+    handing = quiet["handing_over_ms"] / 1000  # between two calls of the renderer
+    drawing = max(0.0, row["drawing_cpu_ms"] / 1000 - handing)
+    child = row["mean"]["gap_cpu_ms"] / 1000 + handing
     answers, books = spent["slot's parent"] + spent["s3"], spent["redis"]
     stitched = sum(row["stitched"] for row in found["rows"])
     stitching = sum(row["cpu_ms"]["cpu worker"] * row["chunks"] for row in found["rows"]) / 1000
     rest = max(0.0, spent["slot's child"] - child - drawing)  # it encodes, delivers, sends and renews meanwhile
     return Costs(
-        render=quiet["render_ms"] / 1000,
+        render=quiet["render_ms"] / 1000 - drawing,
         drawing=drawing,
         child=child,
         answers=awaited * answers,
@@ -210,7 +218,6 @@ def costs_of(row: Mapping[str, Any], found: Mapping[str, Any]) -> Costs:
         beside=(1 - awaited) * answers + rest + spent["sweeper"] + spent["launcher"],
         books_beside=(1 - awaited) * books,
         stitch=stitching / stitched if stitched else 0.0,
-        company=found["speed_in_company"],
     )
 
 
@@ -218,7 +225,7 @@ def bounds(costs: Costs, cores: int) -> dict[str, float]:
     """Slots at which something has no time left, though nobody waited for anything else."""
     cycle = costs.render / WANTED
     return {
-        f"{cores} cores for all": cores * costs.company * cycle / costs.processor_time,
+        f"{cores} cores for all": cores * cycle / costs.processor_time,
         "Redis alone": cycle / (costs.books + costs.books_beside),
     }
 
@@ -262,7 +269,8 @@ def main() -> None:
     args = parser.parse_args()
     measured = json.loads(args.found.read_text())
     rows = sorted(measured["rows"], key=lambda row: row["slots"])
-    costs, cores = costs_of(quietest(measured), measured), measured["cores"]
+    cores = measured["cores"]
+    costs = costs_of(rows[-1], measured)
     curves = {
         f"all on one machine of {cores} cores": [(slots, share(costs, slots, cores=cores)) for slots in SLOTS],
         "each slot on a machine of its own": [(slots, share(costs, slots, cores=None)) for slots in SLOTS],

@@ -6,11 +6,8 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
-import psutil
-
 from farm import Farm, Settings
-from farm.local.servers import redis_server, s3_server
-from tests.conftest import PORTRAIT, running, wait_until
+from tests.conftest import PORTRAIT, wait_until
 from tests.workers.conftest import tone
 from workers.slots import slots_of
 
@@ -57,38 +54,3 @@ def test_a_slot_has_its_next_chunk_before_the_one_in_hand_is_rendered(
     assert states == ["rendering", "sent", "waiting", "waiting"]
     gate.touch()
     assert job.wait(60).state == "done"
-
-
-def test_a_slot_that_is_stopped_while_its_segment_goes_up_ends_that_first(tmp_path: Path) -> None:
-    gate = tmp_path / "gate"
-    with redis_server(tmp_path / "redis") as redis, s3_server(tmp_path / "s3") as storage:
-        settings = Settings(
-            dir=tmp_path / "farm",
-            redis_url=redis.url,
-            s3_endpoint=storage.endpoint,
-            s3_access_key=storage.access_key,
-            s3_secret_key=storage.secret_key,
-            owner="tests",
-            check=False,
-            renderers=("begun=tests.renderers:Begun",),
-        )
-        (server,) = psutil.Process(storage.child.process.pid).children()
-        with Farm(settings) as farm, running(farm, {"FARM_TEST_GATE": str(gate)}) as workers:
-            job = farm.submit(PORTRAIT, tone(tmp_path / "s.wav", 2), renderer="begun")
-            wait_until(lambda: [chunk.percent for chunk in job.view().chunks] == [50], what="rendering")
-            server.suspend()
-            gate.touch()
-            wait_until(lambda: job.view().chunks[0].percent == 100, what="all is drawn")
-            slots = workers.processes.pop("slots")
-            slots.terminate()
-            wait_until(
-                lambda: not farm.slots() or farm.slots()[0].state == "draining", what="the slot is being stopped"
-            )
-            server.resume()
-            slots.wait(60)
-            assert job.wait(60).state == "done"
-            assert [(attempt.unit, attempt.outcome) for attempt in job.view().attempts] == [
-                ("plan", "done"),
-                ("0", "done"),
-                ("stitch", "done"),
-            ]
