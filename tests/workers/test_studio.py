@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,6 +80,39 @@ def test_a_renderer_may_draw_every_frame_into_the_same_array() -> None:
             drawn[kind] = studio.draw(chunk, studio.meter(chunk), lambda _: None, list, Beside(threads)).result()
     assert len(drawn[Reusing]) == PLAN.chunks[0].frames25
     assert all(map(np.array_equal, drawn[Stripes], drawn[Reusing]))
+
+
+class Features:
+    """What a renderer would keep on its device."""
+
+
+class Preparing(Stripes):
+    """Makes features of its own for each job."""
+
+    def prepare(self, inputs: Inputs) -> Features:
+        return Features()
+
+
+def test_a_job_leaves_nothing_on_the_device_while_its_last_chunk_is_still_encoded() -> None:
+    request = replace(REQUEST, id="20260101-000000-000001", output=OutputSpec(smoothing=0.3))
+    inputs = Inputs(PORTRAIT, None, RenderSpec(), PLAN.frames25, PLAN.gen_frames)  # type: ignore[arg-type]
+    chunk, may_go_on = PLAN.chunks[0], Event()
+    with ThreadPoolExecutor(1) as threads:
+        studio = Studio.set_up(request, Preparing(), inputs, Faces())
+        features = weakref.ref(studio._features)
+        making = studio.draw(
+            chunk, studio.meter(chunk), lambda _: None, list, Beside(threads, lambda: _wait(may_go_on))
+        )
+        del studio
+        left, done = features(), making.done()
+        may_go_on.set()
+        assert not done
+        assert left is None
+        assert len(making.result()) == chunk.frames25
+
+
+def _wait(event: Event) -> None:
+    assert event.wait(30)
 
 
 def test_a_portrait_that_comes_again_is_not_searched_for_its_face_again(monkeypatch: pytest.MonkeyPatch) -> None:
