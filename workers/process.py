@@ -116,7 +116,7 @@ class SlotWorker(Worker):
     def deliver_behind(self, delivery: Future[None]) -> None:
         """Go on while a chunk is delivered, but never two of them behind."""
         before, self.delivery = self.delivery, delivery
-        delivery.add_done_callback(_log_error)
+        delivery.add_done_callback(for_same_hand(_log_error))
         if before is not None:
             wait([before])
 
@@ -127,7 +127,7 @@ class SlotWorker(Worker):
 
     def do_aside(self, work: Callable[P, None], *args: P.args, **options: P.kwargs) -> None:
         """Let a thread do what nobody waits for; what it raises is logged."""
-        self.aside.submit(for_same_hand(work), *args, **options).add_done_callback(_log_error)
+        self.aside.submit(for_same_hand(work), *args, **options).add_done_callback(for_same_hand(_log_error))
 
     def has_next(self) -> bool:
         """Whether a chunk waits for this slot; False where the books cannot say."""

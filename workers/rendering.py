@@ -65,6 +65,8 @@ def render(worker: SlotWorker, job: str, index: int) -> None:
         delivery = _Delivery(worker, request, plan, chunk, attempt, recipe, studio.facts(), spent)
         delivered = attempt.hand_over(worker.porters, partial(delivery.run, making))
         worker.deliver_behind(delivered)
+        if lease.alone:
+            worker.leave_nothing_undelivered()
         keep_expected(worker, request.spec.renderer)
 
 

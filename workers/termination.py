@@ -17,7 +17,7 @@ from farm.jobs.model import PLAN, STITCH
 from farm.jobs.store import Books
 from farm.messages import PLAN_JOB, STITCH_JOB
 from farm.settings import Settings
-from workers.slots import SLOT_VARIABLE, cpu_worker_name
+from workers.slots import LAUNCHER_VARIABLE, SLOT_VARIABLE, cpu_worker_name
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def tell(job: str, unit: str, slot: str) -> None:
     """Tell the books; without them the next process on the slot does, or the lease runs out."""
     books = Books.connect(Settings.load())
     try:
-        if terminated(books, job, unit, slot=slot):
+        if terminated(books, job, unit, slot=slot, launcher=os.environ.get(LAUNCHER_VARIABLE, "")):
             log.warning("%s of %s was terminated by hand on %s", unit, job, slot)
     except FarmError as error:
         log.warning("the books were not told that %s of %s was terminated: %s", unit, job, error)

@@ -104,6 +104,9 @@ def storage_fails(books: Books, why: str) -> None:
     )
 
 
-def terminated(books: Books, job: str, unit: str, *, slot: str) -> bool:
-    """A person ended the process that has this unit in hand: it waits again, and the attempt does not count."""
-    return bool(books._run("terminated", job=job, unit=unit, slot=slot)["recorded"])
+def terminated(books: Books, job: str, unit: str, *, slot: str, launcher: str) -> bool:
+    """A person ended the process that has this unit in hand: it waits again, and the attempt does not count.
+
+    launcher: whose process it was; what else it had in hand waits again too.
+    """
+    return bool(books._run("terminated", job=job, unit=unit, slot=slot, launcher=launcher)["recorded"])

@@ -60,7 +60,7 @@ PASSING_KINDS = (redis.exceptions.ReadOnlyError, redis.exceptions.BusyLoadingErr
 class Lease:
     """A worker's right to a unit ("plan", "stitch" or a chunk's number), under one numbered attempt.
 
-    redraw: what of the chunk is drawn anew.
+    redraw: what of the chunk is drawn anew. alone: it is delivered before its slot comes to another.
     """
 
     job: str
@@ -68,6 +68,7 @@ class Lease:
     attempt: str
     slot: str
     redraw: Redraw | None = None
+    alone: bool = False
 
     def __str__(self) -> str:
         return f"{self.job}/{self.unit} attempt {self.attempt}"
@@ -307,7 +308,8 @@ class Books:
         found = self._run("claim", job=job, unit=unit, slot=slot, suffix=suffix, lease_ms=_ms(lease_seconds))
         if "refused" in found:
             return Refused(found["refused"])
-        return Lease(job, unit, f"{found['attempt']}-{suffix}", slot, redraw_from(found.get("redraw")))
+        redraw = redraw_from(found.get("redraw"))
+        return Lease(job, unit, f"{found['attempt']}-{suffix}", slot, redraw, alone=found["alone"])
 
     def renew(self, lease: Lease, *, percent: float, lease_seconds: float) -> str:
         """Keep the lease and say how far the attempt is.

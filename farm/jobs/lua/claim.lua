@@ -9,6 +9,10 @@ if is_chunk(unit) then
     return answer({refused = 'no such chunk'})
   end
 end
+local function leased()
+  local number, redraw, alone = get(unit_key(arg.job, unit), 'attempt', 'redraw', 'alone')
+  return {attempt = tonumber(number), redraw = redraw, alone = alone == '1'}
+end
 local where = unit_state(arg.job, unit)
 if ended(state) then
   if where == 'sent' then move_unit(arg.job, unit, 'waiting') end
@@ -16,9 +20,9 @@ if ended(state) then
 end
 if where == 'done' or where == 'failed' then return answer({refused = 'unit is ' .. where}) end
 if where == 'rendering' then
-  local suffix, slot, number, redraw = get(unit_key(arg.job, unit), 'suffix', 'slot', 'attempt', 'redraw')
+  local suffix, slot = get(unit_key(arg.job, unit), 'suffix', 'slot')
   -- asked again after a lost answer: it is this worker's already
-  if suffix == arg.suffix and slot == arg.slot then return answer({attempt = tonumber(number), redraw = redraw}) end
+  if suffix == arg.suffix and slot == arg.slot then return answer(leased()) end
   return answer({refused = 'unit is leased'})
 end
 local why_not = kept_waiting(arg.job, unit)
@@ -48,4 +52,4 @@ redis.call('HSETNX', key, 'started', now)
 if is_chunk(unit) then began(get(key, 'owner')) end
 event(arg.job, 'attempt started', arg.slot, 'attempt ' .. number .. ' at ' .. in_words(unit))
 if is_chunk(unit) and state == 'queued' then move_job(arg.job, 'rendering', arg.slot) end
-return answer({attempt = number, redraw = get(unit_key(arg.job, unit), 'redraw')})
+return answer(leased())

@@ -12,7 +12,7 @@ local function retry()
     local where = unit_state(arg.job, unit)
     if where == 'rendering' then end_attempt(arg.job, unit, {outcome = 'lost', message = 'job was retried', burn = false}) end
     if where == 'failed' then move_unit(arg.job, unit, 'waiting') end
-    if where ~= 'done' then redis.call('HDEL', unit_key(arg.job, unit), 'burnt', 'spared', 'outages', 'rung') end
+    if where ~= 'done' then redis.call('HDEL', unit_key(arg.job, unit), 'burnt', 'alone', 'outages', 'rung') end
   end
   local to = 'planning'
   if unit_state(arg.job, 'plan') == 'done' then

@@ -369,16 +369,14 @@ local function end_attempt(job, unit, failure)
   end
 end
 
--- A death that one chunk in hand caused must not count for the other: that is the one which was drawn well. But a chunk
--- whose delivery itself kills its slot is not spared for ever.
-local MOST_SPARED = 3
-
+-- A death that one chunk in hand caused must not count for the one that was drawn well. In case its delivery was the
+-- cause, the slot that draws it next delivers it before it comes to another: then it bears the blame itself.
 local function lose(job, unit, failure)
-  local burn = failure.burn
-  if burn and get(unit_key(job, unit), 'drawn') then
-    burn = redis.call('HINCRBY', unit_key(job, unit), 'spared', 1) > MOST_SPARED
-  end
-  end_attempt(job, unit, {outcome = 'lost', code = failure.code, message = failure.message, burn = burn})
+  local spared = failure.burn and get(unit_key(job, unit), 'drawn') == '1'
+  if spared then redis.call('HSET', unit_key(job, unit), 'alone', 1) end
+  end_attempt(job, unit, {
+    outcome = 'lost', code = failure.code, message = failure.message, burn = failure.burn and not spared,
+  })
 end
 
 -- What the slot had in hand is lost.

@@ -31,7 +31,7 @@ for _, redo in ipairs(arg.redos) do
   if arg.attempt then doubt(arg.job, unit, arg.why) end
   move_unit(arg.job, unit, 'waiting')
   redis.call('HSET', unit_key(arg.job, unit), 'redo', redo.number, 'left', redo.left, 'redraw', redo.redraw, 'percent', 0)
-  redis.call('HDEL', unit_key(arg.job, unit), 'burnt', 'spared', 'outages')
+  redis.call('HDEL', unit_key(arg.job, unit), 'burnt', 'alone', 'outages')
 end
 redis.call('HINCRBY', key, 'done', -#arg.redos)
 redis.call('HSET', unit_key(arg.job, 'stitch'), 'percent', 0)

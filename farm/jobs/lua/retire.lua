@@ -12,6 +12,6 @@ if sent then
   if unit_state(job, chunk) == 'sent' then move_unit(job, chunk, 'waiting') end
 end
 -- It had its time to hand back or deliver, and nobody is to blame.
-lose_all(arg.slot, {code = 'stopped', burn = false, message = arg.slot .. ' was stopped'})
+lose_all(arg.slot, {burn = false, message = arg.slot .. ' was stopped'})
 forget_slot(arg.slot)
 return answer({ok = true})

@@ -19,7 +19,7 @@ local function settle(unit)
   if unit_state(arg.job, unit) == 'failed' then move_unit(arg.job, unit, 'waiting') end
   if unit_state(arg.job, unit) ~= 'done' then move_unit(arg.job, unit, 'done') end
   redis.call('HSET', unit_key(arg.job, unit), 'percent', 100)
-  redis.call('HDEL', unit_key(arg.job, unit), 'burnt', 'spared', 'outages', 'rung')
+  redis.call('HDEL', unit_key(arg.job, unit), 'burnt', 'alone', 'outages', 'rung')
 end
 
 local segments = cjson.decode(get(version, 'segments'))

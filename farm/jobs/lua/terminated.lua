@@ -7,6 +7,8 @@ if unit_state(arg.job, arg.unit) == 'rendering' and slot == arg.slot then
   })
   recorded = true
 end
+-- a rolling restart may have put another process under the slot's name
+if get(slot_key(arg.slot), 'launcher') ~= arg.launcher then return answer({recorded = recorded}) end
 lose_all(arg.slot, {
   code = 'terminated', burn = false,
   message = 'a task was terminated by hand on ' .. arg.slot .. ', and with it the process that delivered this',

@@ -325,7 +325,7 @@ def test_what_a_slot_still_delivered_when_its_task_was_terminated_waits_again_to
     job = desk.planned(2)
     for chunk in (0, 1):
         desk.claim(job, chunk, slot="a")
-    assert health.terminated(desk.books, job, "1", slot="a")
+    assert health.terminated(desk.books, job, "1", slot="a", launcher="l1")
     view = views.job_view(desk.books, job)
     assert [(attempt.unit, attempt.reason) for attempt in view.attempts if attempt.unit in "01"] == [
         ("1", "its task was terminated by hand on a"),
@@ -334,12 +334,21 @@ def test_what_a_slot_still_delivered_when_its_task_was_terminated_waits_again_to
     assert [desk.books.client.hget(f"farm:job:{job}:u:{chunk}", "burnt") for chunk in (0, 1)] == [None, None]
 
 
+def test_a_task_terminated_in_a_process_that_was_replaced_takes_nothing_from_its_successor(desk: Desk) -> None:
+    desk.slot("a", pid=1)
+    job = desk.planned(1)
+    desk.slot("a", pid=2)
+    desk.claim(job, 0, slot="a")
+    assert not health.terminated(desk.books, "20260101-000000-zzzzzz", "0", slot="a", launcher="l1")
+    assert views.job_view(desk.books, job).chunks[0].state == "rendering"
+
+
 def test_a_task_that_was_terminated_waits_again_and_has_lost_no_attempt(desk: Desk) -> None:
     desk.slot("a")
     job = desk.planned(1)
     desk.claim(job, 0, slot="a")
-    assert not health.terminated(desk.books, job, "0", slot="b"), "it is another's by now"
-    assert health.terminated(desk.books, job, "0", slot="a")
+    assert not health.terminated(desk.books, job, "0", slot="b", launcher="l1"), "it is another's by now"
+    assert health.terminated(desk.books, job, "0", slot="a", launcher="l1")
     view = views.job_view(desk.books, job)
     assert [(attempt.outcome, attempt.reason) for attempt in view.attempts if attempt.unit == "0"] == [
         ("lost", "its task was terminated by hand on a")

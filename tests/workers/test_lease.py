@@ -1,0 +1,46 @@
+"""What a heartbeat hears while a chunk is drawn stops it; once all is drawn, a pause or a stop comes too late."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.farm.jobs.conftest import desk  # noqa: F401 - a fixture
+from workers.lease import Heartbeat, StoppedError
+
+if TYPE_CHECKING:
+    from tests.farm.jobs.conftest import Desk
+
+
+def heard(desk: Desk, what: str) -> Heartbeat:  # noqa: F811
+    """The heartbeat of a chunk that has heard it."""
+    job = desk.planned()
+    desk.slot("a")
+    lease = desk.claim(job, 0, slot="a")
+    if what == "draining":
+        desk.books.retire_slot("a", launcher="l1", gone=False)
+    else:
+        desk.books.decide(job, what, who="ann")
+    heartbeat = Heartbeat(desk.books, lease, lease_seconds=60)
+    with pytest.raises(StoppedError):
+        heartbeat.confirm()
+    return heartbeat
+
+
+def test_a_chunk_that_is_drawn_is_delivered_though_its_job_was_paused_however_often_it_takes(desk: Desk) -> None:  # noqa: F811
+    paused = heard(desk, "pause")
+    paused.all_is_drawn(tries=1)
+    paused.all_is_drawn(tries=5)
+
+
+def test_a_slot_that_is_stopped_tries_to_deliver_once(desk: Desk) -> None:  # noqa: F811
+    draining = heard(desk, "draining")
+    draining.all_is_drawn(tries=1)
+    with pytest.raises(StoppedError, match="draining"):
+        draining.all_is_drawn(tries=2)
+
+
+def test_what_was_cancelled_is_not_delivered(desk: Desk) -> None:  # noqa: F811
+    with pytest.raises(StoppedError, match="cancelled"):
+        heard(desk, "cancel").all_is_drawn(tries=1)
