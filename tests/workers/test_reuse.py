@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import wave
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from farm.jobs.speeds import Work, speeds_of
 from farm.local.servers import redis_server
 from farm.storage import keys
 from tests.conftest import PORTRAIT, ROOT, running, wait_until
+from workers.beside import Beside
 from workers.planfile import PlanFile
 from workers.studio import Faces, Studio
 
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from engine.media.video import SegmentFiles
+    from engine.renderer import Frame
     from farm import Job
     from farm.local.servers import S3Server
 
@@ -142,9 +146,15 @@ def drawn(farm: Farm, job: Job, chunk: int, folder: Path) -> tuple[list[str], st
     inputs = Inputs(portrait, PcmSpeech(pcm), request.spec, plan.frames25, plan.gen_frames)
     studio = Studio.set_up(request, renderer, inputs, Faces())
     spec = plan.chunks[chunk]
-    with SegmentWriter(out, spec, Encoding.of(request.output.quality)) as writer:
-        studio.draw(spec, studio.meter(spec), lambda _share: None, writer.write)
-        files = writer.finish()
+
+    def encode(frames: Iterator[Frame]) -> SegmentFiles:
+        with SegmentWriter(out, spec, Encoding.of(request.output.quality)) as writer:
+            for frame in frames:
+                writer.write(frame)
+            return writer.finish()
+
+    with ThreadPoolExecutor(1) as threads:
+        files = studio.draw(spec, studio.meter(spec), lambda _share: None, encode, Beside(threads)).result()
     return list(files.hashes), hashlib.sha256(files.body.read_bytes()).hexdigest()
 
 
