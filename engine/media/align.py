@@ -31,7 +31,6 @@ of two things and noise leave 0.67 and more."""
 _HALF = 2  # the flow is looked for at half the size: as good, a quarter of the time
 _FINENESS = 16  # parts of a pixel to which the flow is rounded, so that the last bits of a processor matter less
 _ROUNDS = 2  # of the search for the flow that passes through a pixel half-way
-_NO_MAP = np.empty(0, np.float32)  # both coordinates are in the first
 _BAYER = np.array([[0, 2], [3, 1]])
 
 
@@ -146,7 +145,9 @@ def _upon(flow: Floats, position: float) -> Floats:
 def _moved(picture: Any, by: Floats, interpolation: int) -> Any:
     """Each pixel taken from where `by` points, edges going on beyond the picture."""
     grid = _grid(*by.shape[:2])
-    return cv2.remap(picture, grid + by, _NO_MAP, interpolation, borderMode=cv2.BORDER_REPLICATE)
+    # both coordinates are in the first map. The second must be None: OpenCV 5 reads an empty array as if it were one,
+    # which is whatever lies behind it in memory
+    return cv2.remap(picture, grid + by, None, interpolation, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
 
 
 @lru_cache(maxsize=4)

@@ -61,6 +61,14 @@ def test_pixels_that_are_alike_by_chance_do_not_agree() -> None:
     assert not agreeing(old, new.astype(np.uint8)).any()
 
 
+def test_a_flow_is_trusted_for_what_it_does_to_the_whole_picture() -> None:
+    old = picture_of(10)
+    new = shifted(old, 3)
+    assert Alignment.of(old, new).share == 1
+    new[SIDE // 2 :] = picture_of(3)[: SIDE // 2][::-1]
+    assert Alignment.of(old, new).share < 0.1, "the upper half comes together, the lower one does not"
+
+
 @pytest.mark.parametrize("what", ["another picture", "noise", "nothing to follow"])
 def test_what_cannot_be_brought_together_is_not_moved(what: str) -> None:
     noise = np.random.default_rng(3)
