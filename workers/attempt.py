@@ -89,7 +89,8 @@ def claim(books: Books, job: str, unit: str, *, slot: str, lease_seconds: float)
 def attempt_at(lease: Lease, books: Books, storage: Storage, *, lease_seconds: float) -> Iterator[Attempt]:
     """Run the body as one attempt; whatever it raises is recorded as the end of the attempt, with its reason.
 
-    Errors that are nobody's bug end here; a bug is recorded and raised on, so that it is seen as a failed task.
+    Errors that are nobody's bug end here; a bug is recorded and raised on, so that it is seen as a failed task;
+    in what was handed over, by whoever looks at the future.
     """
     with ExitStack() as stack:
         stack.enter_context(_recorded(lease, books))

@@ -76,8 +76,10 @@ def _record(worker: SlotWorker, request: JobRequest, lease: Lease, source: Sourc
         with trial:
             recorded = worker.books.record(lease, taken=source.job if source else "")
     log.info("chunk %d: %s", int(lease.unit) + 1, recorded)
-    due = [cpu_message(request.id, STITCH, request.name, priority=request.priority)]
-    worker.do_aside(_see_on, worker, due if recorded is Recorded.LAST else [])
+    due: list[Message] = []
+    if recorded is Recorded.LAST:
+        due = [cpu_message(request.id, STITCH, request.name, priority=request.priority)]
+    worker.do_aside(_see_on, worker, due)
 
 
 def _see_on(worker: SlotWorker, due: list[Message]) -> None:

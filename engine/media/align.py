@@ -25,8 +25,8 @@ SMALLEST_SIDE = 24
 """Pixels; the flow between smaller pictures is not looked for, DIS cannot."""
 TRUSTED, REFUSED = 0.55, 0.65
 """Difference left when the flow is followed, as a part of the difference before: up to the first the flow is followed
-whole, from the second on not at all, between them in part. A moved head leaves 0.05 to 0.55 even under grain; pictures
-of two things and noise leave 0.67 and more."""
+whole, from the second on not at all, between them in part. A moved head leaves 0.05 to 0.55 even under grain, pictures
+of two things 0.75 and more, noise of single pixels 0.6 to 0.75."""
 
 _HALF = 2  # the flow is looked for at half the size: as good, a quarter of the time
 _FINENESS = 16  # parts of a pixel to which the flow is rounded, so that the last bits of a processor matter less

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -40,10 +39,10 @@ class Scene:
         return sorted((attempt.unit, attempt.outcome or "at work", attempt.reason or "") for attempt in attempts)
 
 
-@contextmanager
-def hanging(settings: Settings, folder: Path) -> Iterator[Scene]:
-    gate = folder / "gate"
-    with redis_server(folder / "redis") as redis, s3_server(folder / "s3") as storage:
+@pytest.fixture
+def scene(settings: Settings, tmp_path: Path) -> Iterator[Scene]:
+    gate = tmp_path / "gate"
+    with redis_server(tmp_path / "redis") as redis, s3_server(tmp_path / "s3") as storage:
         own = settings.model_copy(
             update={
                 "redis_url": redis.url,
@@ -58,7 +57,7 @@ def hanging(settings: Settings, folder: Path) -> Iterator[Scene]:
         own.model_fields_set.update(("slots", "lease_seconds", "renderers"))
         (server,) = psutil.Process(storage.child.process.pid).children()
         with Farm(own) as farm, running(farm, {"FARM_TEST_GATE": str(gate)}) as workers:
-            job = farm.submit(PORTRAIT, tone(folder / "s.wav", 2 * CHUNKS), renderer="begun", chunk_seconds=2)
+            job = farm.submit(PORTRAIT, tone(tmp_path / "s.wav", 2 * CHUNKS), renderer="begun", chunk_seconds=2)
             name = farm.slots()[0].name
             wait_until(lambda: job.view().chunks and job.view().chunks[0].percent == 50, what="the first is drawn")
             server.suspend()
@@ -68,12 +67,6 @@ def hanging(settings: Settings, folder: Path) -> Iterator[Scene]:
                 yield Scene(farm, job, workers, server)
             finally:
                 server.resume()
-
-
-@pytest.fixture
-def scene(settings: Settings, tmp_path: Path) -> Iterator[Scene]:
-    with hanging(settings, tmp_path) as scene:
-        yield scene
 
 
 def test_a_slot_draws_on_while_storage_hangs_but_no_further_than_one_chunk(scene: Scene) -> None:

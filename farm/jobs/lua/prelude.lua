@@ -245,9 +245,8 @@ local function move_job(job, to, who, detail)
   if ended(to) then tell_if_all_ended(batch) end
 end
 
--- What a slot has in hand: `holds` is the chunk that it draws, or drew last; `delivers` the one before, while another
+-- What a slot has in hand: `holds` is the chunk that it draws, or drew last; `delivers` the one before, only while another
 -- is held.
-local IN_HAND = {'holds', 'delivers'}
 
 local function take(slot, job, unit)
   local holds = get(slot_key(slot), 'holds')
@@ -258,20 +257,13 @@ local function take(slot, job, unit)
   redis.call('HSET', slot_key(slot), 'holds', pair(job, unit))
 end
 
-local function has_in_hand(slot)
-  local holds, delivers = get(slot_key(slot), unpack(IN_HAND))
-  return holds ~= nil or delivers ~= nil
-end
-
 local function free_slot(slot, job, unit)
   local key = slot_key(slot)
-  for _, field in ipairs(IN_HAND) do
-    if get(key, field) == pair(job, unit) then redis.call('HDEL', key, field) end
-  end
-  local holds, delivers = get(key, unpack(IN_HAND))
-  if delivers and not holds then  -- it waits for that delivery
-    redis.call('HSET', key, 'holds', delivers)
-    redis.call('HDEL', key, 'delivers')
+  local holds, delivers = get(key, 'holds', 'delivers')
+  if delivers == pair(job, unit) then redis.call('HDEL', key, 'delivers')
+  elseif holds == pair(job, unit) then
+    redis.call('HDEL', key, 'holds', 'delivers')
+    if delivers then redis.call('HSET', key, 'holds', delivers) end  -- it waits for that delivery
   end
 end
 
@@ -382,13 +374,14 @@ end
 -- What the slot had in hand is lost.
 local function lose_all(slot, failure)
   local key = slot_key(slot)
-  for _, in_hand in ipairs({get(key, 'delivers') or '', get(key, 'holds') or ''}) do
+  local holds, delivers = get(key, 'holds', 'delivers')
+  for _, in_hand in ipairs({holds, delivers}) do
     local job, unit = split(in_hand)
-    if job and unit_state(job, unit) == 'rendering' and get(unit_key(job, unit), 'slot') == slot then
+    if unit_state(job, unit) == 'rendering' and get(unit_key(job, unit), 'slot') == slot then
       lose(job, unit, failure)
     end
   end
-  redis.call('HDEL', key, unpack(IN_HAND))
+  redis.call('HDEL', key, 'holds', 'delivers')
 end
 
 -- Whether this attempt may finish its unit: 'yes', 'done' (it did already) or 'no'. One whose job has ended meanwhile

@@ -50,7 +50,7 @@ for _, member in ipairs(redis.call('ZRANGEBYSCORE', LATER, '-inf', now)) do
   place_in_line(job)
 end
 for _, slot in ipairs(redis.call('ZRANGEBYSCORE', SLOTS, '-inf', now - arg.forget_ms)) do
-  if not has_in_hand(slot) then
+  if not get(slot_key(slot), 'holds') then
     forget_slot(slot)
   end
 end
