@@ -36,6 +36,16 @@ def redraw_of(plan: Plan, chunks: range, seed: int) -> Redraw:
     )
 
 
+def cut_beside(plan: Plan, chunk: int, start: int, stop: int) -> int | None:
+    """The cut (k lies between chunks k and k + 1) so near to all of frames25 [start, stop) of a chunk that drawing the
+    chunk anew alone would leave them as they are; None for frames that it reaches.
+    """
+    alone = redraw_of(plan, range(chunk, chunk + 1), seed=0)
+    if stop <= 2 * alone.start:
+        return chunk - 1
+    return chunk if start >= 2 * alone.stop else None
+
+
 def together(
     plan: Plan, wanted: Collection[int], *, across: Collection[int] = (), drawn: Mapping[int, Redraw] | None = None
 ) -> list[range]:

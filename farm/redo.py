@@ -7,6 +7,7 @@ import time
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
+from engine.redraw import cut_beside
 from engine.spec import RANGES
 from engine.timecode import frame_at, timecode
 from farm import decisions
@@ -45,21 +46,26 @@ def may_be_redone(books: Books, job: str, chunks: int) -> list[int]:
 def wanted_by(plan: Plan, *, at: Sequence[str | float], chunks: Sequence[int], seed: int | None) -> Wanted:
     """What somebody wants drawn anew: the chunks at these timecodes (or seconds), and these (counted from 0).
 
-    At a seam, the frames that two chunks share, both are drawn anew together, and the seam with them. Raises
-    InputRefusedError with everything that is wrong.
+    Beside a cut, where one chunk alone must stay as it is for its neighbour to fit, both are drawn anew together, and
+    the seam with them. Raises InputRefusedError with everything that is wrong.
     """
     why: dict[int, list[str]] = {}
-    across, problems = set(), []
+    across: set[int] = set()
+    problems = []
     for place in at:
         try:
             frame25 = frame_of(place, plan.frames25)
         except InputRefusedError as refusal:
             problems += refusal.problems
             continue
-        near, cuts = _chunks_at(plan, frame25)
-        across |= cuts
-        for chunk in near:
-            why.setdefault(chunk, []).append(f"at {timecode(frame25)}{', in the seam' if cuts else ''}")
+        chunk = bisect_right(plan.cuts, frame25 // 2)
+        cut = cut_beside(plan, chunk, frame25, frame25 + 1)
+        if cut is None:
+            why.setdefault(chunk, []).append(f"at {timecode(frame25)}")
+            continue
+        across.add(cut)
+        for side in (cut, cut + 1):
+            why.setdefault(side, []).append(f"at {timecode(frame25)}, beside a cut")
     for chunk in chunks:
         if 0 <= chunk < len(plan.chunks):
             why.setdefault(chunk, []).append("as asked")
@@ -84,14 +90,6 @@ def frame_of(place: str | float, frames25: int) -> int:
     if frame25 >= frames25:
         raise InputRefusedError([f"there is nothing at {timecode(frame25)}: the video ends at {timecode(frames25)}"])
     return frame25
-
-
-def _chunks_at(plan: Plan, frame25: int) -> tuple[list[int], set[int]]:
-    """The chunks that made a frame, and the cut in whose seam it lies, if it lies in one."""
-    for cut, (start, stop) in enumerate(plan.seams):
-        if start <= frame25 < stop:
-            return [cut, cut + 1], {cut}
-    return [bisect_right(plan.cuts, frame25 // 2)], set()
 
 
 def redo(books: Books, storage: Storage, job: str, wanted: Wanted, plan: Plan, *, seed: int, who: str) -> list[Redo]:

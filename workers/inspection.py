@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from engine.media.acceptance import movement, problems_of, seam_problem
 from engine.media.lipsync import LagEstimator, Sync
 from engine.media.mouth import rested
+from engine.redraw import cut_beside
 from engine.timecode import timecode
 from farm.jobs.model import Finding
 from farm.jobs.redo import Wanted
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from engine.media.acceptance import Problem
     from engine.media.measures import Measures
     from engine.media.seam import SeamNumbers
+    from engine.plan import Plan
     from engine.renderer import SpeechReader
     from workers.segments import Accepted
 
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
 class Inspection:
     """Gathers measures, chunk by chunk and seam by seam; of a long job it keeps a few numbers a frame."""
 
-    def __init__(self, voiced: Sequence[tuple[int, int]], speech: SpeechReader) -> None:
+    def __init__(self, plan: Plan, voiced: Sequence[tuple[int, int]], speech: SpeechReader) -> None:
+        self._plan = plan
         self._voiced = voiced
         self._stops = [stop for _, stop in voiced]
         self._lag = LagEstimator(speech, voiced)
@@ -35,8 +38,7 @@ class Inspection:
         self.accepted: list[dict[str, Any]] = []
         self.mouth: list[float | None] = []
         self._recipes: list[str | None] = []
-        self._chunks: dict[int, list[Problem]] = {}
-        self._seams: dict[int, Problem] = {}
+        self._found: list[tuple[Problem, tuple[int, ...]]] = []  # with the chunks that must be drawn anew to mend it
         self._cuts = 0
         self._sides: deque[Measures] = deque()
 
@@ -53,8 +55,10 @@ class Inspection:
         self.mouth += rested(measures.mouth)
         # of a long job's many spans, those that touch the chunk
         first, last = bisect_right(self._stops, measures.start), bisect_right(self._stops, measures.stop)
-        if problems := problems_of(measures, voiced=self._voiced[first : last + 1]):
-            self._chunks[chunk.index] = problems
+        for problem in problems_of(measures, voiced=self._voiced[first : last + 1]):
+            # what both sides of a cut draw alike is drawn anew by both, or it would stay as it is
+            cut = cut_beside(self._plan, chunk.index, problem.start, problem.stop)
+            self._found.append((problem, (chunk.index,) if cut is None else (cut, cut + 1)))
 
     def look_at_seam(self, numbers: SeamNumbers) -> None:
         """Take the next seam's numbers, once both of its sides were looked at."""
@@ -62,23 +66,26 @@ class Inspection:
         moved = max(movement(side, numbers.frames25) for side in (before, after))
         problem = seam_problem(numbers, moved=moved)
         if problem is not None:
-            self._seams[self._cuts] = problem
+            self._found.append((problem, (self._cuts, self._cuts + 1)))
         self._cuts += 1
 
     @property
     def refused_seams(self) -> frozenset[int]:
         """Cuts, counted from 0, whose seam is seen."""
-        return frozenset(self._seams)
+        return frozenset(chunks[0] for problem, chunks in self._found if problem.kind == "seam")
 
     def wanted(self, may: Collection[int]) -> Wanted | None:
         """What is to be rendered again, as far as chunks `may` be; None where nothing is."""
-        why = {chunk: _sentences(problems) for chunk, problems in self._chunks.items() if chunk in may}
-        # what both sides of a cut draw alike is drawn anew by both, or the seam would stay as it is
-        across = {cut: problem for cut, problem in self._seams.items() if {cut, cut + 1} <= set(may)}
-        for cut, problem in across.items():
-            for side in (cut, cut + 1):
-                why.setdefault(side, problem.sentence)
-        return Wanted(chunks=why, across=sorted(across)) if why else None
+        why: dict[int, list[str]] = {}
+        across: set[int] = set()
+        for problem, chunks in self._found:
+            if not set(chunks) <= set(may):
+                continue
+            across.update(chunks[:-1])
+            for chunk in chunks:
+                why.setdefault(chunk, []).append(problem.sentence)
+        reasons = {chunk: "; ".join(dict.fromkeys(said)) for chunk, said in sorted(why.items())}
+        return Wanted(chunks=reasons, across=sorted(across)) if why else None
 
     def recipes_of(self, chunks: Iterable[int]) -> list[str]:
         """The recipes by which these chunks were made, as far as they have one."""
@@ -86,16 +93,9 @@ class Inspection:
 
     def findings(self) -> list[dict[str, Any]]:
         """What a person should look at, in order of time."""
-        problems = [*self._seams.values(), *(one for found in self._chunks.values() for one in found)]
-        return [
-            asdict(Finding(one.start, one.stop, timecode(one.start), one.sentence))
-            for one in sorted(problems, key=lambda one: one.start)
-        ]
+        problems = sorted((problem for problem, _ in self._found), key=lambda one: one.start)
+        return [asdict(Finding(one.start, one.stop, timecode(one.start), one.sentence)) for one in problems]
 
     def sync(self) -> Sync:
         """The lag between mouth and speech over all chunks."""
         return self._lag.sync()
-
-
-def _sentences(problems: Sequence[Problem]) -> str:
-    return "; ".join(problem.sentence for problem in problems)

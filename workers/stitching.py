@@ -70,7 +70,7 @@ class _Stitch:
         plan, folder = self._planned.plan, attempt.folder
         attempts = accepted_attempts(worker.books, request.id, len(plan.chunks))
         self._segments = Segments(worker.storage, request.id, plan.chunks, attempts, folder)
-        self._inspection = Inspection(self._planned.voiced, speech)
+        self._inspection = Inspection(plan, self._planned.voiced, speech)
 
     def make_seams(self) -> list[Seam]:
         """Every seam as a small file; everything that is known of chunks and seams goes to the inspection."""

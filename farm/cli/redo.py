@@ -48,8 +48,8 @@ def redo(
 ) -> None:
     """Render chunks of a finished job again, with another seed, to a new version. All else stays as it is.
 
-    In a seam, the frames that two chunks share, both are drawn anew. The versions before are kept: see `farm job
-    versions`, `farm job compare` and `farm job rollback`.
+    Beside a cut, within two thirds of a second, both its chunks are drawn anew. The versions before are kept: see `farm
+    job versions`, `farm job compare` and `farm job rollback`.
     """
     from farm import Farm
 

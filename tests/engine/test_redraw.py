@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.plan import Geometry, plan_chunks
-from engine.redraw import derived_seed, redraw_of, together
+from engine.redraw import cut_beside, derived_seed, redraw_of, together
 from engine.spec import RANGES, Redraw
 
 PLAN = plan_chunks(500, chunk_seconds=4, geometry=Geometry())
@@ -37,6 +37,25 @@ def test_even_the_shortest_chunk_has_something_to_draw_anew_and_its_overlap_is_l
         body = chunk.body
         assert body[0] <= 2 * redraw.start
         assert 2 * redraw.stop - 2 <= body[1]
+
+
+def test_whatever_frame_is_named_the_chunks_that_are_drawn_anew_for_it_change_it() -> None:
+    for chunk in PLAN.chunks:
+        for frame in range(2 * chunk.kept[0], min(2 * chunk.kept[1], PLAN.frames25)):
+            cut = cut_beside(PLAN, chunk.index, frame, frame + 1)
+            again = range(chunk.index, chunk.index + 1) if cut is None else range(cut, cut + 2)
+            redraw = redraw_of(PLAN, again, 1)
+            assert chunk.index in again
+            assert 2 * redraw.start <= frame < 2 * redraw.stop
+
+
+def test_a_fault_that_goes_beyond_a_cuts_neighbourhood_is_its_chunks_own() -> None:
+    cut = 2 * PLAN.cuts[0]
+    assert cut_beside(PLAN, 1, cut - 8, cut + 16) == 0
+    assert cut_beside(PLAN, 1, cut - 8, cut + 17) is None
+    assert cut_beside(PLAN, 0, cut - 16, cut + 8) == 0
+    assert cut_beside(PLAN, 0, cut - 17, cut + 8) is None
+    assert cut_beside(PLAN, 0, 0, 4) is None, "the job's own start has no neighbour"
 
 
 def test_chunks_share_a_redraw_only_across_a_cut_that_is_to_change() -> None:

@@ -65,7 +65,16 @@ def test_in_a_seam_both_chunks_are_drawn_anew_by_one_seed_across_their_cut(hand:
     one, other = job.redo(at=["0:08.2"])
     assert [one.chunk, other.chunk] == [1, 2]
     assert one.redraw == other.redraw == Redraw(derived_seed(0, 1, 1), 58, 143)
-    assert one.why == "at 00:08.2, in the seam"
+    assert one.why == "at 00:08.2, beside a cut"
+
+
+@pytest.mark.parametrize(("at", "chunks"), [(7.0, [1]), (7.36, [1, 2]), (8.6, [1, 2]), (8.64, [2])])
+def test_a_frame_so_near_to_a_cut_that_its_chunk_alone_would_leave_it_is_drawn_anew_by_both(
+    hand: Hand, at: float, chunks: list[int]
+) -> None:
+    made = hand.done(4).redo(at=[at])
+    assert [one.chunk for one in made] == chunks
+    assert made[0].redraw.start <= at * 12.5 < made[0].redraw.stop
 
 
 def test_what_was_drawn_across_a_cut_stays_together(hand: Hand) -> None:

@@ -39,7 +39,7 @@ def test_a_redo_says_what_it_renders_and_the_job_goes_on(cli: Cli, hand: Hand) -
 def test_a_redo_in_a_seam_names_both_chunks(cli: Cli, hand: Hand) -> None:
     job = hand.done(3)
     answer = cli("job", "redo", job.id, "--at", "4", "--seed", "7")
-    assert "chunks 1 and 2 with seed 7 (at 00:04.0, in the seam)" in answer.out
+    assert "chunks 1 and 2 with seed 7 (at 00:04.0, beside a cut)" in answer.out
 
 
 def test_a_redo_as_json_is_the_job_with_what_is_drawn_anew(cli: Cli, hand: Hand) -> None:
