@@ -52,10 +52,21 @@ def test_the_settings_of_every_service_are_accepted(name: str) -> None:
     given = {
         key: re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", re.sub(r"\$\{\w+:\?[^}]*\}", "secret", str(value)))
         for key, value in OURS[name]["environment"].items()
+        if value is not None
     }
     settings = Settings.load(environ=given)
     assert settings.redis_url == "redis://farm:secret@redis:6379/0"
     assert settings.s3_endpoint == "http://minio:9000"
+
+
+def test_every_setting_that_is_exported_reaches_the_containers() -> None:
+    every = {environment_key(name) for name in Settings.model_fields}
+    here = set.union(*(set(service["environment"]) for service in OURS.values()))
+    of_another_server = {"FARM_S3_REGION", "FARM_S3_CA", "FARM_S3_PREFIX"}
+    of_the_embedded_stack = {"FARM_FLOWER_PORT"}
+    assert every - here == of_another_server | of_the_embedded_stack
+    for name in ("cpu-worker", "gpu-worker", "sweeper", "folder"):
+        assert {"FARM_OWNER_WEIGHTS", "FARM_LOG_FORMAT", "FARM_REUSE"} <= set(OURS[name]["environment"])
 
 
 @pytest.mark.parametrize("name", OURS)
