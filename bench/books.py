@@ -63,8 +63,7 @@ def enter(books: Books, number: int, batch: str) -> str:
         "batch": batch,
         "row": number,
     }
-    job, _ = books.enter(job_id(number), f"{number:064x}", fields)
-    return job
+    return books.enter(job_id(number), f"{number:064x}", fields).job
 
 
 def claim(books: Books, job: str, unit: str, slot: str) -> Lease:

@@ -45,7 +45,7 @@ def fill(books: Books, *, jobs: int, chunks: int, owners: int) -> None:
             "pixels": 512 * 512,
             "token": f"token {number}",
         }
-        id_, _ = books.enter(f"20260101-000000-{number:06d}", f"token {number}", fields)
+        id_ = books.enter(f"20260101-000000-{number:06d}", f"token {number}", fields).job
         lease = books.claim(id_, PLAN, slot="bench", suffix="bench", lease_seconds=3600)
         if not isinstance(lease, Lease):
             raise TypeError(f"job {id_} cannot be planned: {lease.reason}")

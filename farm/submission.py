@@ -226,12 +226,12 @@ def enter(farm: Reached, request: JobRequest) -> tuple[str, bool]:
     if known is not None:
         return known, False
     farm.storage.put_json(keys.job_json(request.id), request.to_dict())
-    known, created = farm.books.enter(request.id, request.token, request.book_fields())
-    if created:
+    entered = farm.books.enter(request.id, request.token, request.book_fields())
+    if entered.ring:
         farm.bell.ring([cpu_message(request.id, PLAN, request.name, priority=request.priority)])
-    elif known != request.id:  # somebody else was quicker with the same token
+    if entered.job != request.id:  # somebody else was quicker with the same token
         farm.storage.delete(keys.job_json(request.id))
-    return known, created
+    return entered.job, entered.created
 
 
 def same_job(books: Books, token: str) -> str | None:

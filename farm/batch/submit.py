@@ -272,7 +272,7 @@ def _enter(farm: Farm, rows: list[tuple[Right, str, Place]], batch: str, held: b
         request = replace(_request(farm, right, place.job, InBatch(batch, place.row, held)), token=token)
         farm.storage.put_json(keys.job_json(request.id), request.to_dict())
         try:
-            known, _ = farm.books.enter(request.id, request.token, request.book_fields())
+            known = farm.books.enter(request.id, request.token, request.book_fields()).job
         except NotAllowedError:
             farm.storage.delete(keys.job_json(request.id))
             raise

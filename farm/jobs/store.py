@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 import redis
 from redis.backoff import ExponentialWithJitterBackoff
@@ -47,8 +47,8 @@ FORGET_SECONDS = 3600.0
 """How long a slot that gives no sign of life is still listed, as lost."""
 SOCKET_SECONDS = 5.0
 LONGEST_MESSAGE = 2000
-PLANS_OF_A_BATCH = 64
-"""Plans of one batch that are in the queue or being made at a time, so that other jobs' plans get between."""
+PLANS_OF_AN_OWNER = 8
+"""Plans of one owner that lie in the cpu queue at a time, so that others' plans get between."""
 AT_ONCE = 16
 """Chunks that one script gives out: Redis serves nobody else while a script runs."""
 PASSING = re.compile(r"(?:^|[\s-])(?:OOM|READONLY|MISCONF|BUSY|MASTERDOWN|LOADING|TRYAGAIN)\b")
@@ -109,6 +109,14 @@ class Recorded(StrEnum):
     STALE = "not recorded, another attempt is the current one"
     DONE = "recorded"
     LAST = "recorded, the last one: the stitch is due"
+
+
+class Entered(NamedTuple):
+    """job: the new one, or the one that was there. ring: its plan is let into the queue, whoever entered it rings."""
+
+    job: str
+    created: bool
+    ring: bool
 
 
 @dataclass(frozen=True)
@@ -195,15 +203,14 @@ class Books:
 
     # -- the life of a job
 
-    def enter(self, job: str, token: str, fields: Mapping[str, str | int | float]) -> tuple[str, bool]:
-        """A new job; or the one that the token already names. Answers (job, whether it is new).
-
-        Raises NotAllowedError for a job of a batch that is cancelled.
-        """
-        found = self._run("enter", job=job, token=token, fields=dict(fields), ring_ms=_ms(RING_SECONDS))
+    def enter(self, job: str, token: str, fields: Mapping[str, str | int | float]) -> Entered:
+        """A new job, or the one that the token already names. Raises NotAllowedError for one of a cancelled batch."""
+        found = self._run(
+            "enter", job=job, token=token, fields=dict(fields), ring_ms=_ms(RING_SECONDS), plans=PLANS_OF_AN_OWNER
+        )
         if "refused" in found:
             raise NotAllowedError(f"job {job} cannot be submitted: {found['refused']}")
-        return found["job"], found["created"]
+        return Entered(found["job"], found["created"], found.get("ring", False))
 
     def restore(self, standing: Standing, *, who: str) -> bool:
         """Enter a job as storage tells it; False, and nothing changed, when the books know it."""
@@ -385,7 +392,7 @@ class Books:
             doubt_ms=_ms(DOUBT_SECONDS),
             forget_ms=_ms(FORGET_SECONDS),
             queue_lists=CPU_LISTS,
-            plans=PLANS_OF_A_BATCH,
+            plans=PLANS_OF_AN_OWNER,
         )
         due = tuple(
             cpu_message(entry["job"], entry["unit"], entry["name"], priority=int(entry["priority"]))

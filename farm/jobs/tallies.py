@@ -78,13 +78,13 @@ def tallies(books: Books) -> Tallies:
         pipe.zrange("farm:slots", 0, -1, withscores=True)
         for key in ("farm:outbox", "farm:sent", "farm:leases", "farm:later"):
             pipe.zcard(key)
-        (seconds, micros), tally, depth, swept, paused, batches, seen, *units = pipe.execute()
+        (seconds, micros), tally, depth, swept, paused, plans, seen, *units = pipe.execute()
         lines = [_Name.of(name) for name in depth]
         for line in lines:
             pipe.zrange(LINE + line.text, 0, 0, withscores=True)
             pipe.hget(f"farm:batch:{line.batch}", "state")
-        for batch in batches:
-            pipe.zcard(f"farm:batch:{batch}:plans")
+        for line_of_plans in plans:
+            pipe.zcard(f"farm:plans:{line_of_plans}")
         for queue in CPU_LISTS:
             pipe.llen(queue)
         for slot, _ in seen:
@@ -92,7 +92,7 @@ def tallies(books: Books) -> Tallies:
         found = iter(pipe.execute())
     now = seconds + micros / 1e6
     oldest = [(next(found), next(found)) for _ in lines]
-    unplanned, rung = sum(islice(found, len(batches))), sum(islice(found, len(CPU_LISTS)))
+    unplanned, rung = sum(islice(found, len(plans))), sum(islice(found, len(CPU_LISTS)))
     return Tallies(
         at=now,
         happened=_by_kind(tally),

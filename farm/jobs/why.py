@@ -116,11 +116,11 @@ def _storage(books: Books) -> Found | None:
 def _on_cpu(books: Books, job: str, fields: dict[str, str], unit: str) -> Found:
     """Of a plan or a stitch."""
     done = "planned" if unit == PLAN else "stitched"
-    batch = fields.get("batch", "")
+    batch, owner = fields.get("batch", ""), fields["owner"]
     with books.reaching(), books.client.pipeline(transaction=False) as pipe:
         pipe.hgetall(f"farm:job:{job}:u:{unit}")
         pipe.zscore("farm:outbox", f"{unit}/{job}")
-        pipe.zrank(f"farm:batch:{batch}:plans", job)
+        pipe.zrank(f"farm:plans:{batch}/{owner}", job)
         pipe.time()
         for queue in CPU_LISTS:
             pipe.llen(queue)
@@ -134,7 +134,8 @@ def _on_cpu(books: Books, job: str, fields: dict[str, str], unit: str) -> Found:
     if not views.cpu_workers(books):
         return "queue", f"It waits to be {done}, but no cpu worker is at work."
     if rank is not None:
-        return "queue", f"It waits to be planned, with {_counted(rank, 'job')} of its batch before it."
+        whose = "its batch" if batch else owner
+        return "queue", f"It waits to be planned, with {_counted(rank, 'job')} of {whose} before it."
     if not any(queued):
         return "queue", f"It waits to be {done}: a cpu worker takes it in a moment."
     return "queue", f"It waits to be {done}, with {_counted(sum(queued), 'message')} on the cpu queue."

@@ -93,8 +93,8 @@ def _waiting(found: Tallies) -> Iterator[Metric]:
     )
     yield _gauge(
         "units",
-        "Plans and stitches that are due, plans that batches still keep, chunks sent to a slot, units in hand, chunks "
-        "that wait an outage out",
+        "Plans and stitches that are due, plans that wait for their owner's turn, chunks sent to a slot, units in "
+        "hand, chunks that wait an outage out",
         _plain(found.units),
         "state",
     )

@@ -53,7 +53,7 @@ class Hand:
         wanted = {"id": id_, "token": f"token {id_}", "submitted": REQUEST.submitted + self.count} | changes
         request = replace(REQUEST, **wanted)  # type: ignore[arg-type]
         self.storage.put_json(keys.job_json(id_), request.to_dict())
-        assert self.books.enter(id_, request.token, request.book_fields()) == (id_, True)
+        assert self.books.enter(id_, request.token, request.book_fields()).created
         return self.farm.job(id_)
 
     def planned(self, chunks: int = 3, **changes: object) -> Job:

@@ -83,7 +83,6 @@ def test_what_a_log_tells_of_an_attempt_counts_too(hand: Hand) -> None:
 def test_a_job_that_was_not_planned_is_planned(hand: Hand) -> None:
     job = hand.job()
     assert hand.empty_and_recover().back == {"planning": 1}
-    assert outbox(hand) == [f"plan/{job.id}"]
     assert [message.job for message in hand.books.sweep().due] == [job.id]
 
 
@@ -92,7 +91,7 @@ def test_an_orphan_of_a_submit_that_died_half_way_becomes_a_job_and_the_submit_m
     hand.storage.put_json(keys.job_json(request.id), request.to_dict())
     hand.farm.recover()
     assert hand.farm.job(request.id).view().state is JobState.PLANNING
-    assert hand.books.enter(request.id, request.token, request.book_fields()) == (request.id, True)
+    assert hand.books.enter(request.id, request.token, request.book_fields()).created
 
 
 def test_a_job_whose_chunks_are_all_done_is_stitched_under_a_number_that_no_other_stitch_can_have(hand: Hand) -> None:
@@ -222,7 +221,7 @@ def test_a_job_that_was_submitted_again_before_the_recovery_is_not_rendered_twic
 def test_tokens_come_back(hand: Hand) -> None:
     job = hand.planned()
     hand.empty_and_recover()
-    assert hand.books.enter("20260101-000000-zzzzzz", f"token {job.id}", {}) == (job.id, False)
+    assert hand.books.enter("20260101-000000-zzzzzz", f"token {job.id}", {}) == (job.id, False, False)
 
 
 def test_what_the_books_know_is_left_alone_and_a_second_recovery_changes_nothing(hand: Hand) -> None:

@@ -42,6 +42,7 @@ if is_chunk(unit) and state ~= 'queued' and state ~= 'rendering' then return ans
 move_unit(arg.job, unit, 'rendering')
 local number = redis.call('HINCRBY', unit_key(arg.job, unit), 'attempt', 1)
 redis.call('HDEL', unit_key(arg.job, unit), 'rung')
+if unit == 'plan' then plan_begun(arg.job) end
 redis.call('HSET', unit_key(arg.job, unit), 'suffix', arg.suffix, 'slot', arg.slot, 'started', now, 'percent', 0)
 redis.call('ZADD', LEASES, now + arg.lease_ms, pair(arg.job, unit))
 if redis.call('EXISTS', slot_key(arg.slot)) == 1 then

@@ -18,7 +18,7 @@ local function retry()
   if unit_state(arg.job, 'plan') == 'done' then
     to = get(key, 'done') == get(key, 'chunks') and 'stitching' or 'queued'
   end
-  if to == 'planning' then plan_due(arg.job, now) end
+  if to == 'planning' then plan_due(arg.job) end
   if to == 'stitching' then redis.call('ZADD', OUTBOX, now, 'stitch/' .. arg.job) end
   move_job(arg.job, to, arg.who, 'retried')
   redis.call('HSET', key, 'retry_call', arg.call)
@@ -29,7 +29,7 @@ if arg.what == 'cancel' then
   if state == 'cancelled' then return answer({ok = true}) end
   if ended(state) then return answer({refused = 'job is ' .. state}) end
   take_back(arg.job)
-  redis.call('ZREM', OUTBOX, 'plan/' .. arg.job, 'stitch/' .. arg.job)
+  redis.call('ZREM', OUTBOX, 'stitch/' .. arg.job)
   redis.call('HSET', key, 'error_code', 'cancelled', 'error_message', 'cancelled by ' .. arg.who)
   move_job(arg.job, 'cancelled', arg.who)
 elseif arg.what == 'retry' then
@@ -46,11 +46,15 @@ else
   if arg.what == 'priority' then
     stand_in_line(arg.job, 0)
     redis.call('HSET', key, 'priority', arg.value)
+    if state == 'planning' and unit_state(arg.job, 'plan') == 'waiting' then
+      plan_not_due(arg.job)
+      plan_due(arg.job)
+    end
   else
     local was = get(key, 'paused')
     redis.call('HSET', key, 'paused', arg.what == 'pause' and '1' or '0')
     if arg.what == 'pause' then plan_not_due(arg.job)
-    elseif was == '1' and state == 'planning' then plan_due(arg.job, now) end
+    elseif was == '1' and state == 'planning' then plan_due(arg.job) end
   end
   take_back(arg.job)
   place_in_line(arg.job)

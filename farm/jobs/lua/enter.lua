@@ -25,8 +25,14 @@ if batch then
   count(arg.job, 'planning', 1)
   if arg.fields.held then count(arg.job, 'held', 1) end
 end
-plan_due(arg.job, now + arg.ring_ms)
--- whoever submits rings for the plan, but not for a batch's
-if not batch then redis.call('HSET', unit_key(arg.job, 'plan'), 'rung', now) end
+plan_due(arg.job)
+-- Whoever submits rings for the plan, unless others of the owner come first; the sweeper rings for a batch's.
+local line, owner = plan_line(arg.job)
+local first = redis.call('ZRANGE', plans_key(line), 0, 0)[1] == arg.job
+local ring = first and not batch and redis.call('SCARD', in_queue_key(owner)) < arg.plans
+if ring then
+  let_into_queue(arg.job, now + arg.ring_ms)
+  redis.call('HSET', unit_key(arg.job, 'plan'), 'rung', now)
+end
 event(arg.job, 'submitted', arg.fields.owner, arg.fields.name)
-return answer({job = arg.job, created = true})
+return answer({job = arg.job, created = true, ring = ring})

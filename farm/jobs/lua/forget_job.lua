@@ -16,7 +16,6 @@ end
 for _, version in ipairs(cjson.decode(versions or '[]')) do redis.call('DEL', version_key(arg.job, version)) end
 if batch then
   redis.call('ZREM', batch_key(batch) .. ':jobs', arg.job)
-  redis.call('ZREM', plans_key(batch), arg.job)
   count(arg.job, state, -1)
   if review == '1' then count(arg.job, 'needs_review', -1) end
 end

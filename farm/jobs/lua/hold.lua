@@ -11,7 +11,7 @@ for _, job in ipairs(arg.jobs) do
       take_back(job)
       plan_not_due(job)
     end
-    if not arg.held and state == 'planning' then plan_due(job, now) end
+    if not arg.held and state == 'planning' then plan_due(job) end
     place_in_line(job)
     event(job, arg.held and 'held' or 'released', arg.who)
     changed = changed + 1

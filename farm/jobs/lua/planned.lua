@@ -6,7 +6,6 @@ move_unit(arg.job, 'plan', 'done')
 redis.call('HSET', job_key(arg.job), 'frames25', arg.frames25, 'chunks', arg.chunks, 'done', 0)
 if arg.rendered > 0 then redis.call('HSET', job_key(arg.job), 'rendered', arg.rendered) end
 for i = 0, arg.chunks - 1 do redis.call('ZADD', waiting_key(arg.job), i, i) end
-redis.call('ZREM', OUTBOX, 'plan/' .. arg.job)
 local chunks = arg.chunks .. (arg.chunks == 1 and ' chunk, ' or ' chunks, ') .. arg.frames25 .. ' frames'
 move_job(arg.job, 'queued', arg.who, chunks .. (arg.remark ~= '' and ', ' .. arg.remark or ''))
 return answer({recorded = true})

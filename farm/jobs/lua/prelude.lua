@@ -22,8 +22,8 @@ local function slot_key(slot) return 'farm:slot:' .. slot end
 local function owner_key(owner) return 'farm:owner:' .. owner end
 local function batch_key(batch) return 'farm:batch:' .. batch end
 local function states_key(batch) return batch_key(batch) .. ':states' end
-local function plans_key(batch) return batch_key(batch) .. ':plans' end
-local function in_queue_key(batch) return batch_key(batch) .. ':planning' end  -- taken from its plans, not made yet
+local function plans_key(line) return 'farm:plans:' .. line end
+local function in_queue_key(owner) return 'farm:planning:' .. owner end  -- let into the queue, not begun
 local function pair(job, unit) return job .. '/' .. unit end
 local function split(text) return string.match(text, '^([^/]+)/(.+)$') end
 
@@ -85,25 +85,6 @@ local function kept_waiting(job, unit)
   if state and state ~= 'open' and not (state == 'stopped' and unit == 'stitch') then return 'batch is ' .. state end
 end
 
--- The plan is to be made: at once, or for a job of a batch when the sweeper takes it from the batch, so that thousands
--- of plans of one batch do not lie before another's in the queue.
-local function plan_due(job, at)
-  local batch, row, held, paused = get(job_key(job), 'batch', 'row', 'held', 'paused')
-  if not batch then redis.call('ZADD', OUTBOX, at, 'plan/' .. job)
-  elseif held ~= '1' and paused ~= '1' then
-    redis.call('ZADD', plans_key(batch), row or 0, job)
-    redis.call('SADD', PLANNING, batch)
-  end
-end
-
--- The plan is made, or not to be made now: it leaves its place to another of the batch.
-local function plan_not_due(job)
-  local batch = get(job_key(job), 'batch')
-  if not batch then return end
-  redis.call('ZREM', plans_key(batch), job)
-  redis.call('SREM', in_queue_key(batch), job)
-end
-
 -- A line: the waiting jobs that are alike in all that dispatch asks of them; within it by age. DEPTH counts its chunks.
 
 local function owners_key(renderer, priority) return 'farm:owners:' .. renderer .. ':' .. priority end
@@ -144,6 +125,51 @@ local function place_in_line(job)
 end
 
 local function unit_state(job, unit) return get(unit_key(job, unit), 'state') or 'waiting' end
+
+-- A line of plans: an owner's jobs that wait to be planned, of one batch or of none, by priority and then by age. The
+-- cpu queue is first come, first served: a few of each owner are let into it, so that nobody's thousands lie before
+-- another's one.
+
+local function plan_line(job)
+  local batch, owner = get(job_key(job), 'batch', 'owner')
+  return (batch or '') .. '/' .. owner, owner
+end
+
+local function leave_plan_line(job)
+  local line = plan_line(job)
+  redis.call('ZREM', plans_key(line), job)
+  if redis.call('EXISTS', plans_key(line)) == 0 then redis.call('SREM', PLANNING, line) end
+end
+
+local function plan_due(job)
+  local held, paused, priority, submitted = get(job_key(job), 'held', 'paused', 'priority', 'submitted')
+  local line, owner = plan_line(job)
+  if held == '1' or paused == '1' or unit_state(job, 'plan') ~= 'waiting' then return end
+  if redis.call('SISMEMBER', in_queue_key(owner), job) == 1 then return end
+  redis.call('ZADD', plans_key(line), string.format('%.0f', priority * 2 ^ 42 + submitted), job)
+  redis.call('SADD', PLANNING, line)
+end
+
+local function let_into_queue(job, at)
+  local _, owner = plan_line(job)
+  leave_plan_line(job)
+  redis.call('SADD', in_queue_key(owner), job)
+  redis.call('ZADD', OUTBOX, at, 'plan/' .. job)
+end
+
+-- It leaves its place to another.
+local function plan_begun(job)
+  local _, owner = plan_line(job)
+  leave_plan_line(job)
+  redis.call('SREM', in_queue_key(owner), job)
+end
+
+-- The plan is made, or not to be made now.
+local function plan_not_due(job)
+  plan_begun(job)
+  redis.call('ZREM', OUTBOX, 'plan/' .. job)
+  redis.call('HDEL', unit_key(job, 'plan'), 'rung')
+end
 
 -- Every change of a unit's state; keeps the indexes (waiting, sent, leases, in hand) in step with it.
 local function move_unit(job, unit, to)
@@ -229,6 +255,7 @@ local function move_job(job, to, who, detail)
   tally('job', to)
   event(job, to, who, detail)
   place_in_line(job)
+  if from == 'planning' then plan_not_due(job) end
   local batch, held, review = get(job_key(job), 'batch', 'held', 'needs_review')
   if ended(to) and held == '1' then
     redis.call('HSET', job_key(job), 'held', 0)
@@ -237,7 +264,6 @@ local function move_job(job, to, who, detail)
   if ended(to) then tell_job(job, to) end
   if to == 'done' and review == '1' then tell_job(job, 'needs_review') end
   if not batch then return end
-  if from == 'planning' then plan_not_due(job) end
   local left = redis.call('HINCRBY', states_key(batch), from, -1)
   redis.call('HINCRBY', states_key(batch), to, 1)
   if from == 'failed' then forgive_at_most(batch, left) end
@@ -312,7 +338,7 @@ end
 local function fail_job(job, who, code, message)
   take_back(job)
   redis.call('HSET', job_key(job), 'error_code', code, 'error_message', message)
-  redis.call('ZREM', OUTBOX, 'plan/' .. job, 'stitch/' .. job)
+  redis.call('ZREM', OUTBOX, 'stitch/' .. job)
   tally('job failure', code)
   move_job(job, 'failed', who, message)
 end

@@ -14,7 +14,7 @@ local function words(job) return 'the same lesson was submitted as ' .. job end
 if alive and arg.state ~= 'cancelled' then
   if twin_recovered and not ended(of_twin) and tonumber(twin_submitted) <= arg.fields.submitted then
     take_back(twin)
-    redis.call('ZREM', OUTBOX, 'plan/' .. twin, 'stitch/' .. twin)
+    redis.call('ZREM', OUTBOX, 'stitch/' .. twin)
     redis.call('HSET', job_key(twin), 'error_code', 'cancelled', 'error_message', words(arg.job))
     move_job(twin, 'cancelled', arg.who, words(arg.job))
     alive = false
@@ -54,7 +54,7 @@ for i = 0, (arg.fields.chunks or 0) - 1 do
   if unit_state(arg.job, tostring(i)) ~= 'done' then redis.call('ZADD', waiting_key(arg.job), i, i) end
 end
 
-if arg.state == 'planning' then plan_due(arg.job, now) end
+if arg.state == 'planning' then plan_due(arg.job) end
 if arg.state == 'stitching' then redis.call('ZADD', OUTBOX, now, 'stitch/' .. arg.job) end
 event(arg.job, 'recovered', arg.who, arg.detail)
 place_in_line(arg.job)

@@ -1,5 +1,5 @@
 -- What fell by the way goes back in line: leases that ran out, chunks sent to a slot that never took them,
--- chunks that were told to wait a while, plans of batches. Answers with the outbox entries that are due.
+-- chunks that were told to wait a while, plans that are due. Answers with the outbox entries that are due.
 local report = {expired = 0, unsent = 0, broken = 0}
 -- After a silence Redis was away, most likely, and nobody could renew: every lease gets its time once more.
 local last = tonumber(redis.call('GET', 'farm:swept') or now)
@@ -54,18 +54,20 @@ for _, slot in ipairs(redis.call('ZRANGEBYSCORE', SLOTS, '-inf', now - arg.forge
     forget_slot(slot)
   end
 end
--- Of each batch so many plans at most are in the queue or being made.
-for _, batch in ipairs(redis.call('SMEMBERS', PLANNING)) do
-  local plans, in_queue = plans_key(batch), redis.call('SCARD', in_queue_key(batch))
-  if (get(batch_key(batch), 'state') or 'open') == 'open' and in_queue < arg.plans then
-    local jobs = redis.call('ZRANGE', plans, 0, arg.plans - in_queue - 1)
-    for _, job in ipairs(jobs) do
-      redis.call('ZREM', plans, job)
-      redis.call('SADD', in_queue_key(batch), job)
-      redis.call('ZADD', OUTBOX, now, 'plan/' .. job)
-    end
+-- Each owner's first, of all lines that go on, are let into the queue while so many at most lie there.
+local firsts = {}
+for _, line in ipairs(redis.call('SMEMBERS', PLANNING)) do
+  local batch, owner = string.match(line, '^([^/]*)/(.*)$')
+  local room = arg.plans - redis.call('SCARD', in_queue_key(owner))
+  if room > 0 and (get(batch_key(batch), 'state') or 'open') == 'open' then
+    firsts[owner] = firsts[owner] or {room = room}
+    local found = redis.call('ZRANGE', plans_key(line), 0, room - 1, 'WITHSCORES')
+    for i = 1, #found, 2 do table.insert(firsts[owner], {job = found[i], place = tonumber(found[i + 1])}) end
   end
-  if redis.call('EXISTS', plans) == 0 then redis.call('SREM', PLANNING, batch) end
+end
+for _, jobs in pairs(firsts) do
+  table.sort(jobs, function(a, b) return a.place < b.place or a.place == b.place and a.job < b.job end)
+  for i = 1, math.min(jobs.room, #jobs) do let_into_queue(jobs[i].job, now) end
 end
 local due = {}
 local queue_is_empty = true
@@ -74,11 +76,16 @@ for _, list in ipairs(arg.queue_lists) do
 end
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', OUTBOX, '-inf', now, 'LIMIT', 0, 1000)) do
   local unit, job = split(member)
+  local kept = kept_waiting(job, unit)
   redis.call('ZADD', OUTBOX, now + arg.ring_ms, member)
+  if kept and unit == 'plan' then  -- its place is another's
+    plan_not_due(job)
+    plan_due(job)
+  end
   -- while messages wait in the queue, this one's may be among them: ringing for all would only make it longer
   local rung = tonumber(get(unit_key(job, unit), 'rung') or 0)
   local ring = (queue_is_empty or now - rung > arg.doubt_ms) and not storage_is_paused()
-  if ring and unit_state(job, unit) == 'waiting' and not kept_waiting(job, unit) then
+  if ring and unit_state(job, unit) == 'waiting' and not kept then
     redis.call('HSET', unit_key(job, unit), 'rung', now)
     due[#due + 1] = {unit = unit, job = job, name = get(job_key(job), 'name'), priority = get(job_key(job), 'priority')}
   end

@@ -48,7 +48,7 @@ class Desk:
             **({"batch": batch, "row": number} if batch else {}),
             **({"held": 1} if held else {}),
         }
-        id_, created = self.books.enter(f"20260101-000000-{number:06d}", f"token{number}", fields)
+        id_, created, _ = self.books.enter(f"20260101-000000-{number:06d}", f"token{number}", fields)
         assert created
         return id_
 

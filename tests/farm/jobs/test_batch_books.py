@@ -20,7 +20,7 @@ from farm.jobs.batches import (
 from farm.jobs.load import load_of
 from farm.jobs.model import PLAN, STITCH, JobState
 from farm.jobs.standing import Standing
-from farm.jobs.store import PLANS_OF_A_BATCH, AttemptFailure, Refused
+from farm.jobs.store import PLANS_OF_AN_OWNER, AttemptFailure, Refused
 
 if TYPE_CHECKING:
     from farm.messages import Message
@@ -40,6 +40,10 @@ def _fail(desk: Desk, job: str) -> None:
 def _due(desk: Desk) -> list[str]:
     due: tuple[Message, ...] = desk.books.sweep().due
     return [message.job for message in due]
+
+
+def _in_queue(desk: Desk) -> list[str]:
+    return sorted(member.removeprefix("plan/") for member in desk.books.client.zrange("farm:outbox", 0, -1))
 
 
 def test_a_batch_counts_its_jobs_through_their_life(desk: Desk) -> None:
@@ -205,22 +209,59 @@ def test_a_failure_that_was_forgiven_and_retried_is_not_forgiven_again(desk: Des
     assert batch_row(desk.books, batch).state == "stopped"
 
 
-def test_plans_of_a_large_batch_leave_the_queue_to_others(desk: Desk) -> None:
-    large = desk.batch(name="Large")
-    jobs = [desk.job(batch=large) for _ in range(PLANS_OF_A_BATCH + 10)]
-    small = desk.job(batch=desk.batch(name="Small"))
-    due = _due(desk)
-    assert small in due
-    assert sorted(set(due) - {small}) == jobs[:PLANS_OF_A_BATCH], "in the order of its rows"
-    assert _due(desk) == []
+@pytest.mark.parametrize("in_batch", [True, False], ids=["of a batch", "one by one"])
+def test_thousands_of_plans_leave_the_queue_to_others(desk: Desk, in_batch: bool) -> None:
+    batch = desk.batch(name="Large") if in_batch else ""
+    jobs = [desk.job(batch=batch) for _ in range(PLANS_OF_AN_OWNER + 10)]
+    _due(desk)
+    assert _in_queue(desk) == jobs[:PLANS_OF_AN_OWNER], "the oldest of them"
+    other = desk.job(owner="bob", batch=desk.batch(name="Small", owner="bob"))
+    assert _due(desk) == [other], "it waits for nobody else's"
     for job in jobs[:4]:
-        desk.books.planned(desk.claim(job, PLAN), frames25=25, chunks=1)
-    assert sorted(_due(desk)) == jobs[PLANS_OF_A_BATCH : PLANS_OF_A_BATCH + 4]
+        desk.claim(job, PLAN)
+    assert sorted(_due(desk)) == jobs[PLANS_OF_AN_OWNER : PLANS_OF_AN_OWNER + 4]
+
+
+def test_whoever_submits_one_job_rings_for_it_at_once_and_for_a_thousandth_the_sweeper_does(desk: Desk) -> None:
+    entered = []
+    for number in range(PLANS_OF_AN_OWNER + 1):
+        fields = {"owner": "ann", "priority": 5, "token": str(number), "max_attempts": 3, "name": "x", "renderer": "p"}
+        entered.append(desk.books.enter(f"20260101-000000-{number:06}", str(number), fields))
+    assert [one.ring for one in entered] == [True] * PLANS_OF_AN_OWNER + [False]
+
+
+def test_an_owners_most_urgent_plan_comes_first_whatever_it_belongs_to(desk: Desk) -> None:
+    batch = desk.batch()
+    jobs = [desk.job(batch=batch) for _ in range(PLANS_OF_AN_OWNER + 4)]
+    urgent = desk.job(batch=desk.batch(name="Other"), priority=1)
+    desk.books.decide(jobs[-1], "priority", who="ann", value=0)
+    assert sorted(_due(desk)) == sorted([*jobs[: PLANS_OF_AN_OWNER - 2], jobs[-1], urgent])
+
+
+def test_a_plan_in_the_queue_that_becomes_urgent_is_rung_for_by_its_new_priority(desk: Desk) -> None:
+    job = desk.job()
+    assert _due(desk) == []
+    desk.books.decide(job, "priority", who="ann", value=0)
+    (message,) = desk.books.sweep().due
+    assert (message.job, message.priority) == (job, 0)
+
+
+def test_a_paused_batch_gives_its_place_in_the_queue_to_its_owners_others(desk: Desk) -> None:
+    paused, other = desk.batch(name="Paused"), desk.batch(name="Other")
+    jobs = [desk.job(batch=paused) for _ in range(PLANS_OF_AN_OWNER)]
+    assert sorted(_due(desk)) == jobs
+    decide_batch(desk.books, paused, "pause", who="ann")
+    job = desk.job(batch=other)
+    desk.books.client.zadd("farm:outbox", {f"plan/{one}": 0 for one in jobs})  # nobody answered for a while
+    assert _due(desk) == []
+    assert _due(desk) == [job]
+    decide_batch(desk.books, paused, "resume", who="ann")
+    assert sorted(_due(desk)) == jobs[:-1], "with those of the other"
 
 
 def test_jobs_that_are_held_take_no_place_in_the_queue(desk: Desk) -> None:
     batch = desk.batch()
-    for _ in range(PLANS_OF_A_BATCH + 1):
+    for _ in range(PLANS_OF_AN_OWNER + 1):
         desk.job(batch=batch, held=True)
     job = desk.job(batch=batch)
     assert _due(desk) == [job]
@@ -228,13 +269,13 @@ def test_jobs_that_are_held_take_no_place_in_the_queue(desk: Desk) -> None:
 
 def test_jobs_that_are_paused_one_by_one_or_held_give_their_place_in_the_queue_to_others(desk: Desk) -> None:
     batch = desk.batch()
-    jobs = [desk.job(batch=batch) for _ in range(PLANS_OF_A_BATCH + 4)]
-    assert sorted(_due(desk)) == jobs[:PLANS_OF_A_BATCH]
+    jobs = [desk.job(batch=batch) for _ in range(PLANS_OF_AN_OWNER + 4)]
+    assert sorted(_due(desk)) == jobs[:PLANS_OF_AN_OWNER]
     paused, held = jobs[:2], jobs[2:4]
     for job in paused:
         desk.books.decide(job, "pause", who="ann")
     hold_jobs(desk.books, held, held=True, who="ann")
-    assert _due(desk) == jobs[PLANS_OF_A_BATCH:]
+    assert _due(desk) == jobs[PLANS_OF_AN_OWNER:]
     for job in jobs[4:]:
         desk.books.planned(desk.claim(job, PLAN), frames25=25, chunks=1)
     assert _due(desk) == []

@@ -193,12 +193,12 @@ def test_a_slot_that_dies_loses_nothing_that_it_has_delivered(desk: Desk) -> Non
 def test_the_same_token_is_the_same_job_unless_that_one_failed_or_was_cancelled(desk: Desk, ended: str) -> None:
     first = desk.job()
     fields = views.job_fields(desk.books, first)
-    assert desk.books.enter("20260101-000000-zzzzzz", fields["token"], fields) == (first, False)
+    assert desk.books.enter("20260101-000000-zzzzzz", fields["token"], fields) == (first, False, False)
     if ended == "cancelled":
         desk.books.decide(first, "cancel", who="ann")
     else:
         desk.books.fail(desk.claim(first, PLAN), AttemptFailure(code="bad_speech", message="no", permanent=True))
-    assert desk.books.enter("20260101-000000-zzzzzz", fields["token"], fields) == ("20260101-000000-zzzzzz", True)
+    assert desk.books.enter("20260101-000000-zzzzzz", fields["token"], fields).created
 
 
 def test_cancelling_stops_what_renders_and_takes_back_what_was_sent(desk: Desk) -> None:
@@ -294,7 +294,7 @@ def test_a_stitch_that_was_not_rung_for_is_rung_for_by_the_sweeper(desk: Desk) -
 
 
 def test_a_long_queue_is_not_made_longer_by_the_sweeper(desk: Desk) -> None:
-    jobs = [desk.job() for _ in range(20)]
+    jobs = [desk.job(owner=f"owner {number}") for number in range(20)]
     desk.books.client.zadd("farm:outbox", {f"plan/{job}": 0 for job in jobs})
     desk.books.client.rpush("cpu:5", "a message that nobody took yet")
     assert desk.books.sweep().due == ()
@@ -333,7 +333,7 @@ def test_a_claim_whose_answer_got_lost_is_answered_again(desk: Desk) -> None:
 def test_a_job_whose_entering_was_answered_twice_is_still_new(desk: Desk) -> None:
     job = desk.job()
     fields = views.job_fields(desk.books, job)
-    assert desk.books.enter(job, fields["token"], fields) == (job, True)
+    assert desk.books.enter(job, fields["token"], fields)[:2] == (job, True)
 
 
 @pytest.mark.parametrize("unit", ["zzz", "-1", "3", "1.5", "01", "1e0", "9999999999999"])
@@ -393,7 +393,7 @@ def test_a_job_that_was_submitted_again_cannot_be_retried_beside_its_successor(d
     first = desk.job()
     fields = views.job_fields(desk.books, first)
     desk.books.decide(first, "cancel", who="ann")
-    second, _ = desk.books.enter("20260101-000000-zzzzzz", fields["token"], fields)
+    second, *_ = desk.books.enter("20260101-000000-zzzzzz", fields["token"], fields)
     with pytest.raises(NotAllowedError, match=f"submitted again as {second}"):
         desk.books.decide(first, "retry", who="ann")
 

@@ -137,6 +137,7 @@ def test_counters_and_indexes_say_what_the_rows_say(desk: Desk, seed: int) -> No
 def _agree(desk: Desk, jobs: list[str]) -> None:
     rows = {job: views.job_fields(desk.books, job) for job in jobs}
     _batches_agree(desk, rows)
+    _plans_agree(desk, rows)
     _lines_agree(desk, rows)
     _owners_and_slots_agree(desk, rows)
 
@@ -150,13 +151,26 @@ def _batches_agree(desk: Desk, rows: dict[str, dict[str, str]]) -> None:
         assert row.counts == {state: counted[state] for state in JobState}
         assert row.held == sum(fields.get("held") == "1" for fields in mine)
         assert row.needs_review == sum(fields.get("needs_review") == "1" for fields in mine)
-        plans = set(desk.books.client.zrange(f"farm:batch:{batch}:plans", 0, -1))
-        assert plans | desk.books.client.smembers(f"farm:batch:{batch}:planning") == {
-            job
-            for job, fields in rows.items()
-            if (fields.get("batch"), fields["state"]) == (batch, "planning")
-            and "1" not in {fields.get("paused"), fields.get("held")}
-        }
+
+
+def _plans_agree(desk: Desk, rows: dict[str, dict[str, str]]) -> None:
+    client = desk.books.client
+    lines = {key.removeprefix("farm:plans:"): client.zrange(key, 0, -1) for key in client.scan_iter("farm:plans:*")}
+    assert client.smembers("farm:planning") == set(lines)
+    in_line = {job for jobs in lines.values() for job in jobs}
+    rung = {member.removeprefix("plan/") for member in client.zrange("farm:outbox", 0, -1) if member[:5] == "plan/"}
+    begun = {job for job in rows if client.hget(f"farm:job:{job}:u:plan", "state") == "rendering"}
+    assert not in_line & (rung | begun), "a plan waits in one place"
+    for key in client.scan_iter("farm:planning:*"):
+        assert client.smembers(key) <= rung - begun
+    assert in_line | rung | begun >= {
+        job
+        for job, fields in rows.items()
+        if fields["state"] == "planning" and "1" not in {fields.get("paused"), fields.get("held")}
+    }
+    assert all(rows[job]["state"] == "planning" for job in in_line | rung | begun)
+    for line, jobs in lines.items():
+        assert all(f"{rows[job].get('batch', '')}/{rows[job]['owner']}" == line for job in jobs)
 
 
 def _lines_agree(desk: Desk, rows: dict[str, dict[str, str]]) -> None:
