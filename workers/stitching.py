@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SEAMS_SHARE = 0.4
-"""Share of a stitch's progress that lies before the joining."""
+SEAMS_SHARE, JOINED_SHARE, CHECKED_SHARE = 0.4, 0.8, 0.9
+"""Shares of a stitch's progress that lie before joining, before checking and before storing what was made."""
 
 
 def stitch(worker: Worker, job: str) -> None:
@@ -120,7 +120,7 @@ class _Stitch:
         report = self._report(result, seams, version)
         for trial in patiently():
             with trial:
-                self._attempt.heartbeat.beat(1.0)
+                self._attempt.heartbeat.beat(CHECKED_SHARE)
                 publish(worker.storage, request.id, version, result, report)
         review = report["needs_review"]
         for trial in patiently():
@@ -166,7 +166,7 @@ class _Stitch:
         return Result.of(video, hashes, provenance, sync, mouth=inspection.mouth)
 
     def _joined(self, share: float) -> None:
-        self._attempt.heartbeat.beat(SEAMS_SHARE + (1 - SEAMS_SHARE) * share)
+        self._attempt.heartbeat.beat(SEAMS_SHARE + (JOINED_SHARE - SEAMS_SHARE) * share)
 
     def _cues(self, folder: Path) -> tuple[Cue, ...]:
         if not self._request.subtitles:

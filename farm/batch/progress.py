@@ -142,7 +142,8 @@ def _pace(books: Books, rows: Sequence[RowView]) -> float | None:
         running = sum(attempt.outcome is None for attempt in view.attempts)
         left = sum(1 - one.percent / 100 for one in view.chunks if one.state is not UnitState.DONE)
         if view.seconds_left is not None and left:
-            spent, video = spent + view.seconds_left * max(1, running), video + left * chunk
+            rendering = view.seconds_left - (view.stitch_seconds or 0)
+            spent, video = spent + rendering * max(1, running), video + left * chunk
             continue
         took = [
             attempt.ended - attempt.started

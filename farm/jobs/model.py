@@ -135,7 +135,8 @@ class JobView:
     """A job as people see it: what `farm job show --json` prints.
 
     submitted, started, ended: Unix seconds. frames25: None until the job is planned. percent: of the whole job.
-    seconds_left: None until something was rendered. versions: finished results, oldest first. current: the one that
+    seconds_left: None until something was rendered; of them stitch_seconds for the stitch, None until this farm has
+    measured one. versions: finished results, oldest first. current: the one that
     counts; result, digest, review: its storage key, SHA-256 over its frame hashes, what to look at in it. rendered: how
     many of its chunks were rendered already, for others, when it was planned.
     """
@@ -165,6 +166,7 @@ class JobView:
     licence: str = ""
     warnings: tuple[str, ...] = field(default=())
     rendered: int = 0
+    stitch_seconds: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -52,15 +52,21 @@ def note_speed(books: Books, work: Work, *, spent: float, video_seconds: float, 
     """Count a finished piece of work in. spent: seconds. video_seconds: of video computed, kept or not."""
     pace = spent / video_seconds * REFERENCE_PIXELS / pixels
     with books.reaching():
-        books.client.eval(_NOTE, 1, KEY, _field(work), repr(pace))
+        books.client.eval(_NOTE, 1, KEY, field_of(work), repr(pace))
 
 
 def speeds_of(books: Books) -> dict[Work, Speed]:
     """Every speed that was measured."""
     with books.reaching():
         rows = cast("dict[str, str]", books.client.hgetall(KEY))
-    return {Work(*json.loads(field)): Speed(*json.loads(row)) for field, row in rows.items()}
+    return {Work(*json.loads(field)): speed_from(row) for field, row in rows.items()}
 
 
-def _field(work: Work) -> str:
+def field_of(work: Work) -> str:
+    """Where KEY has the speed of this work."""
     return json.dumps([work.renderer, work.device, work.steps])
+
+
+def speed_from(row: str) -> Speed:
+    """A speed as KEY has it."""
+    return Speed(*json.loads(row))

@@ -7,8 +7,11 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 
 from engine.renderer import BUILT_IN
+from engine.spec import FRAME_RATE
 from farm.errors import NotFoundError
+from farm.jobs import speeds
 from farm.jobs.model import (
+    STITCH,
     AttemptView,
     ChunkView,
     Event,
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
 PAGE = 500
 """Jobs that are read in one go."""
+STITCHING = speeds.Work(STITCH, "cpu")
 LEAST_RENDERED = 0.02
 """Chunks that must be rendered before their speed says anything."""
 PLANNED_SHARE, RENDERED_SHARE = 0.02, 0.95
@@ -72,9 +76,10 @@ def job_view(books: Books, job: str) -> JobView:
         for unit in ("plan", "stitch", *range(count)):
             pipe.hgetall(f"farm:job:{job}:u:{unit}")
         pipe.hget(f"farm:job:{job}:v:{current}", "review")
+        pipe.hget(speeds.KEY, speeds.field_of(STITCHING))
         pipe.lrange(f"farm:job:{job}:attempts", 0, -1)
         pipe.time()
-        *units, review, attempts, (seconds, micros) = pipe.execute()
+        *units, review, stitching, attempts, (seconds, micros) = pipe.execute()
     now = seconds + micros / 1e6
     ended = tuple(map(_ended, attempts))
     taken = {(attempt.unit, attempt.number): attempt.taken_from for attempt in ended if attempt.taken_from}
@@ -85,7 +90,12 @@ def job_view(books: Books, job: str) -> JobView:
         if unit.get("state") == UnitState.RENDERING
     )
     state = JobState(fields["state"])
-    share = _share(state, chunks, float(units[1].get("percent", 0)))
+    planned, stitched = (float(unit.get("percent", 0)) / 100 for unit in units[:2])
+    share = _share(state, chunks, planned, stitched)
+    frames25 = int(fields["frames25"]) if "frames25" in fields else None
+    stitch_seconds = None
+    if frames25 is not None and stitching is not None and not state.ended:
+        stitch_seconds = round(speeds.speed_from(stitching).pace * frames25 / FRAME_RATE * (1 - stitched), 1)
     paused, renderer = fields.get("paused") == "1", fields["renderer"]
     return JobView(
         id=job,
@@ -99,9 +109,9 @@ def job_view(books: Books, job: str) -> JobView:
         submitted=float(fields["submitted"]) / 1000,
         started=_seconds(fields.get("started")),
         ended=_seconds(fields.get("ended")),
-        frames25=int(fields["frames25"]) if "frames25" in fields else None,
+        frames25=frames25,
         percent=round(100 * share, 1),
-        seconds_left=None if state.ended or paused else _seconds_left(chunks, ended + running, now),
+        seconds_left=None if state.ended or paused else _seconds_left(chunks, ended + running, stitch_seconds, now),
         chunks=chunks,
         attempts=ended + running,
         versions=tuple(json.loads(fields.get("versions", "[]"))),
@@ -113,6 +123,7 @@ def job_view(books: Books, job: str) -> JobView:
         licence=BUILT_IN[renderer].licence if renderer in BUILT_IN else "",
         warnings=warnings_of(fields),
         rendered=int(fields.get("rendered", 0)),
+        stitch_seconds=stitch_seconds,
     )
 
 
@@ -251,20 +262,24 @@ def _running(name: str, unit: dict[str, str]) -> AttemptView:
     return AttemptView(unit=name, number=int(unit["attempt"]), slot=unit["slot"], started=float(unit["started"]) / 1000)
 
 
-def _share(state: JobState, chunks: tuple[ChunkView, ...], stitch_percent: float) -> float:
+def _share(state: JobState, chunks: tuple[ChunkView, ...], planned: float, stitched: float) -> float:
     if state == JobState.DONE:
         return 1.0
     if not chunks:
-        return 0.0
+        return PLANNED_SHARE * planned
     rendered = sum(1.0 if c.state == UnitState.DONE else c.percent / 100 for c in chunks) / len(chunks)
-    return PLANNED_SHARE + (RENDERED_SHARE - PLANNED_SHARE) * rendered + (1 - RENDERED_SHARE) * stitch_percent / 100
+    return PLANNED_SHARE + (RENDERED_SHARE - PLANNED_SHARE) * rendered + (1 - RENDERED_SHARE) * stitched
 
 
-def _seconds_left(chunks: tuple[ChunkView, ...], attempts: tuple[AttemptView, ...], now: float) -> float | None:
-    """Time left at the speed at which this job's chunks came so far; None before there is one.
+def _seconds_left(
+    chunks: tuple[ChunkView, ...], attempts: tuple[AttemptView, ...], stitch: float | None, now: float
+) -> float | None:
+    """Time left at the speed at which this job's chunks came so far, and for the stitch; None before there is one.
 
     Only time in which chunks that count were rendered is looked at: pauses, stops and lost attempts say nothing.
     """
+    if chunks and all(chunk.state is UnitState.DONE for chunk in chunks):
+        return stitch
     percent = {str(chunk.index): 100 if chunk.state is UnitState.DONE else chunk.percent for chunk in chunks}
     counted = [attempt for attempt in attempts if attempt.unit in percent and attempt.outcome in {None, "done"}]
     rendered = sum(percent[attempt.unit] if attempt.outcome is None else 100 for attempt in counted) / 100
@@ -273,7 +288,7 @@ def _seconds_left(chunks: tuple[ChunkView, ...], attempts: tuple[AttemptView, ..
     spent = sum((now if attempt.ended is None else attempt.ended) - attempt.started for attempt in counted)
     lanes = max(1, sum(attempt.ended is None for attempt in counted))
     left = len(chunks) - sum(percent.values()) / 100  # a chunk that is drawn anew was rendered more than once
-    return round(left * spent / rendered / lanes, 1)
+    return round(left * spent / rendered / lanes + (stitch or 0), 1)
 
 
 def _seconds(milliseconds: str | None) -> float | None:

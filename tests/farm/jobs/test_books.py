@@ -11,6 +11,7 @@ import pytest
 from farm.errors import BooksUnreachableError, NotAllowedError, NotFoundError
 from farm.jobs import views
 from farm.jobs.model import PLAN, STITCH, JobState, UnitState
+from farm.jobs.speeds import Work, note_speed
 from farm.jobs.store import AttemptFailure, Books, Lease, Recorded, Refused
 from farm.messages import PLAN_JOB, STITCH_JOB
 from farm.settings import Settings
@@ -461,6 +462,20 @@ def test_time_left_counts_rendering_alone(desk: Desk) -> None:
     took = next(attempt for attempt in views.job_view(desk.books, job).attempts if attempt.unit == "0")
     assert took.ended is not None
     assert _left(desk, job) == pytest.approx(3 * (took.ended - took.started), abs=0.2)
+
+
+def test_progress_and_time_left_count_the_plan_and_the_stitch(desk: Desk) -> None:
+    job = desk.job()
+    lease = desk.claim(job, PLAN)
+    desk.books.renew(lease, percent=50, lease_seconds=60)
+    assert views.job_view(desk.books, job).percent == 1
+    desk.books.planned(lease, frames25=2500, chunks=1)
+    note_speed(desk.books, Work(STITCH, "cpu"), spent=2, video_seconds=10)
+    desk.books.record(desk.claim(job, 0))
+    view = views.job_view(desk.books, job)
+    assert (view.state, view.percent, view.seconds_left) == ("stitching", 95, 20), "100 s of video are to be stitched"
+    desk.books.renew(desk.claim(job, STITCH), percent=75, lease_seconds=60)
+    assert _left(desk, job) == 5
 
 
 def _left(desk: Desk, job: str) -> float | None:
