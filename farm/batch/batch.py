@@ -52,7 +52,7 @@ class Moved:
 
 
 class Batch:
-    """A batch of a farm. Rows are named by their numbers in the manifest."""
+    """A batch of a farm. Rows are named by their numbers."""
 
     def __init__(self, farm: Farm, id: str) -> None:
         self._farm = farm

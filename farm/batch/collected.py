@@ -49,12 +49,12 @@ def collect(
     if not done:
         what = "failed, all of it" if rows and failed == len(rows) else "has no clip yet"
         raise NotAllowedError(f"the pilot of batch {batch} {what}: `farm batch show {kept.batch}`")
-    shown = {(one.row, one.name): one for one in kept.clips}
+    shown = {one.job: one for one in kept.clips}
     out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="sonic-farm-pilot-") as folder:
         clips = []
         for number, row in enumerate(rows):
-            clips.append(_clip(storage, row, shown.get((row.row, row.name)), Path(folder) / f"{number}.mp4"))
+            clips.append(_clip(storage, row, shown.get(row.job), Path(folder) / f"{number}.mp4"))
             on_progress((number + 1) / (len(rows) + 1))
         sheet, html = out / "sheet.png", out / "pilot.html"
         sheet.write_bytes(contact_sheet(clips))
@@ -68,10 +68,8 @@ def _clip(storage: Storage, row: RowView, shown: Shown | None, video: Path) -> C
     request = JobRequest.from_dict(storage.get_json(keys.job_json(row.job)))
     spec = request.spec
     label = [f"{spec.renderer}, seed {spec.seed}"]
-    stands_for = shown.stands_for if shown is not None else (row.row,)
     if shown is not None:
-        label.insert(0, shown.who)
-    label.append(f"for {_rows_in_words(stands_for)}")
+        label = [shown.who, *label, f"for {_rows_in_words(shown.stands_for)}"]
     why = row.reason or f"not rendered yet: it is {row.state}"
     poster = b""
     if row.result is not None:
@@ -79,10 +77,10 @@ def _clip(storage: Storage, row: RowView, shown: Shown | None, video: Path) -> C
         poster = storage.get_bytes(f"{row.result.rpartition('/')[0]}/poster.jpg")
     label += [f"look at {one.timecode}: {one.sentence}" for one in row.review]
     return Clip(
-        row=row.row,
+        row=row.row if shown is None else shown.row,
         name=row.name.removesuffix(MARK),
         label=", ".join(label),
-        rows=_ranges(stands_for),
+        rows=_ranges(shown.stands_for) if shown is not None else "",
         video=video if row.result is not None else None,
         poster=poster,
         why=why,

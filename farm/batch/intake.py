@@ -132,21 +132,29 @@ def _refuse_webhook(farm: Farm, order: Order) -> None:
 
 def _submit_pilot(farm: Farm, check: BatchCheck, pilot: Pilot, whole: Submitted, on_step: OnStep) -> str:
     """The clips as a batch of their own; its id. Those of an earlier submit are known by their content."""
+    from farm.batch.lines import facts
     from farm.batch.pilot import MARK, Candidate, keep_samples, pilot_of, pilot_samples
-    from farm.batch.submit import Terms, submit_rows
+    from farm.batch.submit import Terms, job_of_each, submit_rows
 
-    rights = [(row, row.right) for row in check.rows if row.right is not None]
-    candidates = [Candidate(row.row.number, row.row.presenter, right.lesson) for row, right in rights]
+    rights = [(row.row.presenter, row.right) for row in check.rows if row.right is not None]
+    jobs = job_of_each(farm, whole.id, [right for _, right in rights])
+    numbers = {fact.job: fact.row for fact in facts(farm.books, whole.id)}
+    candidates = {
+        numbers[job]: Candidate(numbers[job], presenter, right.lesson)
+        for job, (presenter, right) in zip(jobs, rights, strict=True)
+    }
     terms = Terms(name=whole.name[: LONGEST_NAME - len(MARK)] + MARK, owner=check.owner, manifest=check.manifest)
     with TemporaryDirectory(prefix="sonic-farm-pilot-") as folder:
         local = partial(local_file, storage=farm.storage)
         before = pilot_of(farm.storage, whole.id)
-        samples = pilot_samples(candidates, pilot, folder=Path(folder), local=local, before=before)
+        samples = pilot_samples(candidates.values(), pilot, folder=Path(folder), local=local, before=before)
         rows = [Row(one.row, one.lesson.name or "", one.who, one.lesson) for one in samples]
         checked = _check(farm, rows, check.owner, on_step)
         clips = submit_rows(farm, checked, terms, on_step)
-    right = [one for one, row in zip(samples, checked, strict=True) if row.right is not None]
-    keep_samples(farm.storage, whole.id, clips.id, right)
+    right = [(one, row.right) for one, row in zip(samples, checked, strict=True) if row.right is not None]
+    of_clips = job_of_each(farm, clips.id, [clip for _, clip in right])
+    shown = [(job, one) for job, (one, _) in zip(of_clips, right, strict=True)]
+    keep_samples(farm.storage, whole.id, clips.id, shown)
     note_batch(farm.books, whole.id, pilot=clips.id)
     return clips.id
 

@@ -54,7 +54,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Place:
-    """The job that a row is, and the row's line in the manifest."""
+    """The job that a row is, and the row's number, which no other row of the batch has."""
 
     job: str
     row: int

@@ -57,7 +57,9 @@ class Pilot:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A row that may be shown. presenter: its template's name, or nothing where it has none: then its portrait is."""
+    """A row that may be shown. row: its number in the batch. presenter: its template's name, or nothing where it has
+    none: then its portrait is.
+    """
 
     row: int
     presenter: str
@@ -75,7 +77,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Sample:
-    """A clip to be rendered, submitted as the row `row` of a batch of its own. stands_for: the rows that it shows."""
+    """A clip to be rendered, of the row `row`, in a batch of its own. stands_for: the rows that it shows."""
 
     row: int
     who: str
@@ -98,7 +100,7 @@ def pilot_samples(
     which go on standing for theirs. Raises SpeechError.
     """
     found = []
-    shown = {(clip.row, clip.name) for clip in before.clips} if before is not None else set()
+    shown = {clip.row for clip in before.clips} if before is not None else set()
     for number, (chosen, stands_for) in enumerate(_chosen(list(rows), pilot, shown)):
         lesson = chosen.lesson
         with local(str(lesson.speech)) as speech:
@@ -125,9 +127,7 @@ def _cut(speech: Path, target: Path, pilot: Pilot) -> Path:
     return target
 
 
-def _chosen(
-    rows: list[Candidate], pilot: Pilot, shown: Collection[tuple[int, str]]
-) -> list[tuple[Candidate, tuple[int, ...]]]:
+def _chosen(rows: list[Candidate], pilot: Pilot, shown: Collection[int]) -> list[tuple[Candidate, tuple[int, ...]]]:
     """The rows to show, each with those it stands for: the ones up to the next, or all of its presenter."""
     groups: dict[object, list[Candidate]] = {}
     for place, row in enumerate(rows):
@@ -135,17 +135,17 @@ def _chosen(
         groups.setdefault(one, []).append(row)
     chosen = []
     for group in groups.values():
-        known = next((row for row in group if (row.row, row.clip_name) in shown), None)
-        chosen.append((known or group[0], tuple(dict.fromkeys(row.row for row in group))))
+        known = next((row for row in group if row.row in shown), None)
+        chosen.append((known or group[0], tuple(row.row for row in group)))
     return chosen
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A clip as it was written down. name: of its job."""
+    """A clip as it was written down, by its job. row: of the batch that it is a clip of."""
 
+    job: str
     row: int
-    name: str
     who: str
     stands_for: tuple[int, ...]
 
@@ -158,13 +158,17 @@ class Kept:
     clips: tuple[Shown, ...]
 
 
-def keep_samples(storage: Storage, batch: str, pilot_batch: str, samples: Sequence[Sample]) -> None:
-    """Write down which batch has the clips and what each stands for; clips of an earlier submit stay."""
+def keep_samples(storage: Storage, batch: str, pilot_batch: str, samples: Sequence[tuple[str, Sample]]) -> None:
+    """Write down which batch has the clips and what each stands for; clips of an earlier submit stay.
+
+    samples: each with its job; those that are the same are one.
+    """
     known = pilot_of(storage, batch)
-    clips = {(one.row, one.name): one for one in (known.clips if known else ())}
-    for one in samples:
-        shown = Shown(one.row, one.lesson.name or "", one.who, one.stands_for)
-        clips[shown.row, shown.name] = shown
+    clips: dict[str, Shown] = {}
+    for job, one in samples:
+        first = clips.setdefault(job, Shown(job, one.row, one.who, ()))
+        clips[job] = replace(first, stands_for=first.stands_for + one.stands_for)
+    clips = {clip.job: clip for clip in (known.clips if known else ())} | clips
     found = {"version": 1, "pilot": pilot_batch, "clips": [asdict(clip) for clip in clips.values()]}
     storage.put_json(keys.batch_pilot(batch), found)
 

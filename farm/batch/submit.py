@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from farm import submission
@@ -64,9 +65,9 @@ class Terms:
 
 @dataclass(frozen=True, kw_only=True)
 class Submitted:
-    """What a submit did. created: jobs that are new; known: rows that were jobs of the batch already. twins: rows that
-    are the same as an earlier one, by number. refused: rows that were wrong. gone: jobs of the batch that the manifest
-    no longer names. state: of the batch. pilot: the batch that has the clips, if there is one.
+    """What a submit did. created: jobs that are new; known: rows that were jobs of the batch already. twins: lines of
+    the manifest that are the same as a row, with its number. refused: rows that were wrong. gone: jobs of the batch
+    that the manifest no longer names. state: of the batch. pilot: the batch that has the clips, if there is one.
     """
 
     id: str
@@ -90,11 +91,11 @@ class Submitted:
 def submit_rows(farm: Farm, rows: Sequence[CheckedRow], terms: Terms, on_step: OnStep) -> Submitted:
     """Make jobs of the rows that are right. Raises NotAllowedError for a batch that was cancelled, also meanwhile."""
     asked = _begun(farm, terms)
-    wanted, twins = _by_token(farm, asked.id, rows)
+    wanted, doubled = _by_token(farm, asked.id, rows)
     before = kept.places_of(farm.storage, asked.id)
     there = _there(farm, asked.id, before)
     before = _entered(farm, before, there)
-    places = _placed(farm, asked, wanted, before)
+    places = _placed(farm, asked, wanted, before, lines=max(row.row.number for row in rows))
     refused = tuple(row for row in rows if row.right is None)
     kept.keep_refused(farm.storage, asked.id, [_refused(row) for row in refused])
     note_batch(farm.books, asked.id, refused=len(refused))
@@ -114,7 +115,7 @@ def submit_rows(farm: Farm, rows: Sequence[CheckedRow], terms: Terms, on_step: O
         created=created,
         known=len(wanted) - created,
         gone=len(set(before) - set(wanted)),
-        twins=tuple(twins),
+        twins=tuple((row.row.number, places[token].row) for row, token in doubled),
         refused=refused,
         state=batch_row(farm.books, asked.id).state,
     )
@@ -135,13 +136,18 @@ def new_rights(farm: Farm, rights: Sequence[Right], *, owner: str, name: str) ->
     return new
 
 
-def jobs_of(farm: Farm, batch: str, rights: Iterable[Right]) -> dict[str, list[Right]]:
+def jobs_of(farm: Farm, batch: str, rights: Sequence[Right]) -> dict[str, list[Right]]:
     """Lessons that were submitted, by the job that each became: those that are the same are one."""
-    places = _entered(farm, kept.places_of(farm.storage, batch), set(batch_jobs(farm.books, batch)))
     found: dict[str, list[Right]] = {}
-    for right in rights:
-        found.setdefault(places[row_token(batch, _request(farm, right, "").token)].job, []).append(right)
+    for right, job in zip(rights, job_of_each(farm, batch, rights), strict=True):
+        found.setdefault(job, []).append(right)
     return found
+
+
+def job_of_each(farm: Farm, batch: str, rights: Iterable[Right]) -> list[str]:
+    """The job that each of these lessons became when it was submitted."""
+    places = _entered(farm, kept.places_of(farm.storage, batch), set(batch_jobs(farm.books, batch)))
+    return [places[row_token(batch, _request(farm, right, "").token)].job for right in rights]
 
 
 def _begun(farm: Farm, terms: Terms) -> Asked:
@@ -185,28 +191,32 @@ def _reopened(farm: Farm, asked: Asked) -> None:
         raise NotAllowedError(f"batch {asked.id} ({asked.name}) was cancelled, give the new one another --name")
 
 
-def _by_token(farm: Farm, batch: str, rows: Iterable[CheckedRow]) -> tuple[Wanted, list[tuple[int, int]]]:
-    """Rows by what they are known by in the batch; and those that are the same as an earlier one."""
+def _by_token(farm: Farm, batch: str, rows: Iterable[CheckedRow]) -> tuple[Wanted, list[tuple[CheckedRow, str]]]:
+    """Rows by what they are known by in the batch; and those that are the same as an earlier one, with its token."""
     wanted: Wanted = {}
-    twins = []
+    doubled = []
     for row in rows:
         if row.right is None:
             continue
-        number, right = row.row.number, row.right
-        first, known = wanted.setdefault(row_token(batch, _request(farm, right, "").token), (number, right))
-        if known is not right:
-            twins.append((number, first))
-    return wanted, twins
+        token = row_token(batch, _request(farm, row.right, "").token)
+        _, known = wanted.setdefault(token, (row.row.number, row.right))
+        if known is not row.right:
+            doubled.append((row, token))
+    return wanted, doubled
 
 
-def _placed(farm: Farm, asked: Asked, wanted: Wanted, before: dict[str, Place]) -> dict[str, Place]:
-    """Every row's job, those that are new with an id of their own, which storage knows from now on."""
+def _placed(farm: Farm, asked: Asked, wanted: Wanted, before: dict[str, Place], *, lines: int) -> dict[str, Place]:
+    """Every row's job, those that are new with an id of their own, which storage knows from now on. lines: that the
+    manifest has.
+    """
     new = [token for token in wanted if token not in before]
     submit = submission.new_id()
     ids: set[str] = set()
     while len(ids) < len(new):
         ids.add(submission.new_id(like=submit))
-    fresh = {token: Place(id_, wanted[token][0]) for token, id_ in zip(new, sorted(ids), strict=True)}
+    numbers = _numbers([wanted[token][0] for token in new], {place.row for place in before.values()}, lines)
+    places = map(Place, sorted(ids), numbers)
+    fresh = dict(zip(new, places, strict=True))
     if fresh:
         kept.keep_places(farm.storage, asked.id, submit, fresh)
     rows = len(before) + len(fresh)
@@ -215,6 +225,16 @@ def _placed(farm: Farm, asked: Asked, wanted: Wanted, before: dict[str, Place]) 
         kept.keep(farm.storage, asked)
         asked.enter(farm.books)
     return {**before, **fresh}
+
+
+def _numbers(wanted: Iterable[int], taken: Iterable[int], lines: int) -> list[int]:
+    """A number for each new row: its line in the manifest, or the next behind all where an earlier row has that."""
+    taken, behind = set(taken), count(max({lines, *taken}) + 1)
+    numbers = []
+    for line in wanted:
+        numbers.append(next(behind) if line in taken else line)
+        taken.add(line)
+    return numbers
 
 
 def _there(farm: Farm, batch: str, before: dict[str, Place]) -> set[str]:

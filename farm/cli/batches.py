@@ -61,7 +61,7 @@ def show(
         typer.Option(
             metavar="FROM-TO|all",
             show_default=False,
-            help="These rows, by their lines in the manifest. Default: those that failed or need review.",
+            help="These rows, by their numbers. Default: those that failed or need review.",
         ),
     ] = None,
     stay: Annotated[
@@ -167,7 +167,7 @@ def reject(
 
     def move(batch: Batch, _: Callable[[float], None]) -> Moved:
         moved = batch.reject(rows)
-        if not as_json:  # by name, too: rows keep the lines in which they were submitted first
+        if not as_json:  # by name, too: numbers may differ from the lines of the manifest as it is now
             console().print(row_table(batch.rows_of(moved.jobs)))
         return moved
 

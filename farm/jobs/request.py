@@ -14,7 +14,7 @@ REQUEST_VERSION = 1
 
 @dataclass(frozen=True)
 class InBatch:
-    """A job's place in a batch. row: its line in the manifest, from 1. held: it waits until its batch is released."""
+    """A job's place in a batch. row: its number there, from 1. held: it waits until its batch is released."""
 
     id: str
     row: int

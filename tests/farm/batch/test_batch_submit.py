@@ -95,6 +95,20 @@ def test_the_same_manifest_again_adds_only_what_is_new_or_changed(hand: Hand, co
     assert hand.farm.submit_batch(manifest(course, [0])).created == 1
 
 
+def test_a_rows_number_names_one_lesson_whatever_comes_to_its_line_later(hand: Hand, course: Path) -> None:
+    first = hand.farm.submit_batch(manifest(course, [0, 1], "*.wav,ada.png,all,2", "two.wav,none.png,wrong,9"))
+    hand.farm.submit_batch(manifest(course, [5, 0, 7], "*.wav,ada.png,all,2", "two.wav,ada.png,mended,9"))
+    assert [(row.row, row.name) for row in hand.farm.batch(first.id).rows(1, 99)] == [
+        (2, "Lesson 0"),
+        (3, "Lesson 1"),
+        (4, "all one"),
+        (6, "all two"),  # 5 was the line of the row that was wrong
+        (7, "Lesson 5"),
+        (8, "Lesson 7"),
+        (9, "mended"),  # in line 6 now, which is the number of another
+    ]
+
+
 def test_the_same_lesson_twice_is_one_job_but_another_in_another_batch(hand: Hand, course: Path) -> None:
     path = manifest(course, [1, 2, 1], "one.wav,ada.png,other words,2")
     done = hand.farm.submit_batch(path)
