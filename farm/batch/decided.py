@@ -7,8 +7,8 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, get_args
 
+from farm.batch.jobless import jobless_rows
 from farm.batch.pilot import pilot_of
-from farm.batch.refusals import refused_rows
 from farm.decisions import Decision
 from farm.jobs.batches import MOST_AT_ONCE, decide_batch, hold_jobs, note_batch
 from farm.storage import keys
@@ -41,8 +41,8 @@ def release(books: Books, storage: Storage, batch: str, jobs: Sequence[str], *, 
 
 def restore_decisions(books: Books, storage: Storage, batch: str) -> None:
     """Tell books that had lost a batch what was decided about it, and what is shown of it."""
-    kept = pilot_of(storage, batch)
-    note_batch(books, batch, refused=len(refused_rows(storage, batch)), pilot=kept.batch if kept else "")
+    kept, refused = pilot_of(storage, batch), sum(bool(row.problems) for row in jobless_rows(storage, batch))
+    note_batch(books, batch, refused=refused, pilot=kept.batch if kept else "")
     there = {item.key for item in storage.list(keys.batch_folder(batch))}
     for kind in KINDS:
         if (key := keys.batch_decision(batch, kind)) in there:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from farm.errors import NotFoundError, StorageError
 from farm.jobs.batches import batch_named, enter_batch
@@ -13,7 +13,7 @@ from farm.jobs.hooks import batch_is_entered
 from farm.storage import keys
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from farm.jobs.store import Books
     from farm.storage.s3 import Storage
@@ -104,11 +104,6 @@ def places_of(storage: Storage, batch: str) -> dict[str, Place]:
         for token, job, row in storage.get_json(item.key)["rows"]:
             places.setdefault(token, Place(job, row))
     return places
-
-
-def keep_refused(storage: Storage, batch: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write down the rows that were wrong, for the report: row, name and problems of each."""
-    storage.put_json(keys.batch_refused(batch), list(rows))
 
 
 def restore_batches(books: Books, storage: Storage) -> list[str]:

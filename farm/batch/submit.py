@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from farm import submission
 from farm.batch import decided, kept
 from farm.batch.check import AT_ONCE, CheckedRow, Right, local_file
+from farm.batch.jobless import Jobless, keep_jobless
 from farm.batch.kept import Asked, Place
 from farm.errors import InputRefusedError, NotAllowedError, StorageError
 from farm.jobs.batches import batch_jobs, batch_named, batch_row, note_batch
@@ -65,9 +66,9 @@ class Terms:
 
 @dataclass(frozen=True, kw_only=True)
 class Submitted:
-    """What a submit did. created: jobs that are new; known: rows that were jobs of the batch already. twins: lines of
-    the manifest that are the same as a row, with its number. refused: rows that were wrong. gone: jobs of the batch
-    that the manifest no longer names. state: of the batch. pilot: the batch that has the clips, if there is one.
+    """What a submit did. created: jobs that are new; known: rows that were jobs of the batch already. twins: rows that
+    are the same as another. refused: rows that were wrong. gone: jobs of the batch that the manifest no longer names.
+    state: of the batch. pilot: the batch that has the clips, if there is one.
     """
 
     id: str
@@ -75,7 +76,7 @@ class Submitted:
     created: int
     known: int
     gone: int
-    twins: tuple[tuple[int, int], ...]
+    twins: tuple[Jobless, ...]
     refused: tuple[CheckedRow, ...]
     state: BatchState
     pilot: str | None = None
@@ -83,7 +84,7 @@ class Submitted:
     def to_dict(self) -> dict[str, Any]:
         return {
             **asdict(replace(self, refused=())),
-            "twins": [{"row": row, "same_as": first} for row, first in self.twins],
+            "twins": [{"row": twin.row, "same_as": twin.same_as} for twin in self.twins],
             "refused": [row.to_dict() for row in self.refused],
         }
 
@@ -97,7 +98,9 @@ def submit_rows(farm: Farm, rows: Sequence[CheckedRow], terms: Terms, on_step: O
     before = _entered(farm, before, there)
     places = _placed(farm, asked, wanted, before, lines=max(row.row.number for row in rows))
     refused = tuple(row for row in rows if row.right is None)
-    kept.keep_refused(farm.storage, asked.id, [_refused(row) for row in refused])
+    twins = tuple(replace(twin, same_as=places[token].row) for twin, token in doubled)
+    wrong = (Jobless(row.row.number, row.row.name, row.problems) for row in refused)
+    keep_jobless(farm.storage, asked.id, (*wrong, *twins))
     note_batch(farm.books, asked.id, refused=len(refused))
     pending = {token: right for token, (_, right) in wanted.items() if places[token].job not in there}
     _store(farm, pending.values(), on_step)
@@ -115,7 +118,7 @@ def submit_rows(farm: Farm, rows: Sequence[CheckedRow], terms: Terms, on_step: O
         created=created,
         known=len(wanted) - created,
         gone=len(set(before) - set(wanted)),
-        twins=tuple((row.row.number, places[token].row) for row, token in doubled),
+        twins=twins,
         refused=refused,
         state=batch_row(farm.books, asked.id).state,
     )
@@ -191,7 +194,7 @@ def _reopened(farm: Farm, asked: Asked) -> None:
         raise NotAllowedError(f"batch {asked.id} ({asked.name}) was cancelled, give the new one another --name")
 
 
-def _by_token(farm: Farm, batch: str, rows: Iterable[CheckedRow]) -> tuple[Wanted, list[tuple[CheckedRow, str]]]:
+def _by_token(farm: Farm, batch: str, rows: Iterable[CheckedRow]) -> tuple[Wanted, list[tuple[Jobless, str]]]:
     """Rows by what they are known by in the batch; and those that are the same as an earlier one, with its token."""
     wanted: Wanted = {}
     doubled = []
@@ -201,7 +204,7 @@ def _by_token(farm: Farm, batch: str, rows: Iterable[CheckedRow]) -> tuple[Wante
         token = row_token(batch, _request(farm, row.right, "").token)
         _, known = wanted.setdefault(token, (row.row.number, row.right))
         if known is not row.right:
-            doubled.append((row, token))
+            doubled.append((Jobless(row.row.number, row.row.name), token))
     return wanted, doubled
 
 
@@ -319,7 +322,3 @@ def _all(at_once: int, calls: Sequence[Callable[[], Any]], what: str, on_step: O
     finally:
         pool.shutdown(cancel_futures=True)
     return answers
-
-
-def _refused(row: CheckedRow) -> dict[str, Any]:
-    return {"row": row.row.number, "name": row.row.name, "problems": list(row.problems)}

@@ -234,8 +234,8 @@ def _announce(done: Submitted) -> None:
     if done.refused:
         parts.append(f"{len(done.refused)} are wrong and wait for mending")
     say(f"Batch {done.id} submitted: {', '.join(parts)}.")
-    for row, first in done.twins[:5]:
-        note(f"Row {row} is the same lesson as row {first}: one job.")
+    for twin in done.twins[:5]:
+        note(f"Row {twin.row} is the same lesson as row {twin.same_as}: one job.")
     if len(done.twins) > 5:
         note(f"... and {len(done.twins) - 5} more rows that are the same as another.")
     if done.state != "open":

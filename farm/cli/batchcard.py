@@ -145,7 +145,8 @@ def batch_table(rows: Sequence[BatchRow]) -> Table:
 def report_table(rows: Sequence[ReportRow]) -> Table:
     """What became of every lesson."""
     table = empty_table("row", "name", "state", "seconds", "result, or why there is none")
-    styles = {**{str(state): style for state, style in STATE_STYLES.items()}, "refused": "bold red", "held": "yellow"}
+    styles = {str(state): style for state, style in STATE_STYLES.items()}
+    styles |= {"refused": "bold red", "held": "yellow", "same": "dim"}
     for row in rows:
         words = [one for one in (row.url, row.reason, *(f"look at {found}" for found in row.needs_review)) if one]
         table.add_row(

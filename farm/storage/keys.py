@@ -15,7 +15,7 @@
     jobs/<id>/logs/<unit>/<attempt>.log             unit: "plan", "stitch" or a chunk's number
     probes/<sha256>.json                            what a known-good render looks like, by what decides its frames
     trials/ doctor/                                 what the sweeper and `farm doctor` write and remove
-    batches/<id>/batch.json refused.json            what was asked of a batch; rows of its manifest that were wrong
+    batches/<id>/batch.json jobless.json            what was asked of a batch; rows that are no jobs of their own
     batches/<id>/rows/<id>.json                     which jobs its rows become, by submit: written before any of them
     batches/names/<sha256>.json                     which batch has a name of an owner
     batches/<id>/pause.json cancel.json             what people decided about a batch, while it holds
@@ -208,9 +208,9 @@ def batch_of(key: str) -> str | None:
     return found[1] if found else None
 
 
-def batch_refused(batch: str) -> str:
-    """The rows of its manifest that were wrong when it was submitted last."""
-    return f"{batch_folder(batch)}refused.json"
+def batch_jobless(batch: str) -> str:
+    """The rows of its manifest that were wrong, or the same as another, when it was submitted last."""
+    return f"{batch_folder(batch)}jobless.json"
 
 
 def batch_rows_folder(batch: str) -> str:

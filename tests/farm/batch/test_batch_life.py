@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from farm.batch import kept
+from farm.batch.jobless import Jobless, keep_jobless
 from farm.batch.kept import Asked
 from farm.batch.report import write_csv
 from farm.errors import InputRefusedError, NotAllowedError, NotFoundError
@@ -217,12 +218,12 @@ def test_held_rows_are_held_after_a_recovery_too(hand: Hand) -> None:
 
 def test_the_report_has_a_row_for_every_lesson_of_the_manifest(hand: Hand) -> None:
     batch, jobs = batch_of(hand, 3)
-    kept.keep_refused(hand.storage, BATCH, [{"row": 3, "name": "=Algebra", "problems": ["no face", "no sound"]}])
+    keep_jobless(hand.storage, BATCH, [Jobless(3, "=Algebra", ("no face", "no sound"))])
     fail(hand, jobs[2])
     jobs[1].cancel()
     rows = list(batch.report())
     assert [(row.row, row.state, row.reason) for row in rows] == [
-        (2, "planning", ""),
+        (2, "planning", "not done yet"),
         (3, "cancelled", "cancelled by tests"),
         (3, "refused", "no face; no sound"),
         (4, "failed", "the mouth never moves"),
@@ -232,6 +233,25 @@ def test_the_report_has_a_row_for_every_lesson_of_the_manifest(hand: Hand) -> No
     table = list(csv.DictReader(io.StringIO(file.getvalue())))
     assert [row["state"] for row in table] == ["planning", "cancelled", "refused", "failed"]
     assert table[2]["name"] == "'=Algebra"  # no formula
+
+
+def test_the_report_says_of_every_row_without_a_video_what_keeps_it(hand: Hand) -> None:
+    batch, jobs = batch_of(hand, 3, held=True, max_failures="0")
+
+    def reasons() -> list[str]:
+        return [row.reason for row in batch.report()]
+
+    assert reasons() == [f"held until `farm batch release {BATCH}`"] * 3
+    batch.release()
+    jobs[1].pause()
+    assert reasons() == ["not done yet", f"paused until `farm job resume {jobs[1].id}`", "not done yet"]
+    jobs[1].resume()
+    batch.pause()
+    assert reasons() == ["the batch is paused by tests"] * 3
+    batch.resume()
+    fail(hand, jobs[0])
+    stopped = "the batch is stopped: 1 of 3 jobs failed, 0 may fail"
+    assert reasons() == ["the mouth never moves", stopped, stopped]
 
 
 def test_the_report_links_results_and_names_what_to_look_at(hand: Hand) -> None:

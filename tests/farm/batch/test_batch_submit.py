@@ -16,6 +16,7 @@ import pytest
 from farm import Farm
 from farm.batch import kept
 from farm.batch.intake import Order
+from farm.batch.jobless import jobless_rows
 from farm.batch.pilot import Pilot
 from farm.errors import NotAllowedError
 from farm.jobs.batches import batch_jobs, batch_row
@@ -78,8 +79,7 @@ def test_rows_become_jobs_of_one_batch_in_their_order(hand: Hand, course: Path) 
         (3, "Lesson 2"),
         (4, "Lesson 9"),
     ]
-    refused = hand.storage.get_json(keys.batch_refused(done.id))
-    assert [(one["row"], one["name"]) for one in refused] == [(5, "wrong")]
+    assert [(one.row, one.name) for one in jobless_rows(hand.storage, done.id)] == [(5, "wrong")]
     assert len(list(hand.storage.list(keys.ASSETS))) == 2
 
 
@@ -112,11 +112,26 @@ def test_a_rows_number_names_one_lesson_whatever_comes_to_its_line_later(hand: H
 def test_the_same_lesson_twice_is_one_job_but_another_in_another_batch(hand: Hand, course: Path) -> None:
     path = manifest(course, [1, 2, 1], "one.wav,ada.png,other words,2")
     done = hand.farm.submit_batch(path)
-    assert (done.created, done.twins) == (2, ((4, 2), (5, 3)))
+    assert (done.created, [(twin.row, twin.same_as) for twin in done.twins]) == (2, [(4, 2), (5, 3)])
     other = hand.farm.submit_batch(path, Order(name="another"))
     assert (other.created, other.id == done.id) == (2, False)
     alone = hand.farm.submit(course / "ada.png", course / "one.wav", seed=1)
     assert alone.created
+
+
+def test_the_report_says_which_row_another_is_the_same_as_by_its_number(hand: Hand, course: Path) -> None:
+    done = hand.farm.submit_batch(manifest(course, [1, 2, 1]))
+    again = hand.farm.submit_batch(manifest(course, [7, 1, 2, 1], "one.wav,ada.png,other words,2"))
+    assert [(twin.row, twin.same_as) for twin in again.twins] == [(5, 2), (6, 3)]
+    assert [(row.row, row.name, row.state, row.reason) for row in hand.farm.batch(done.id).report()] == [
+        (2, "Lesson 1", "planning", "not done yet"),
+        (3, "Lesson 2", "planning", "not done yet"),
+        (5, "Lesson 1", "same", "the same as row 2"),
+        (6, "other words", "same", "the same as row 3"),
+        (7, "Lesson 7", "planning", "not done yet"),
+    ]
+    hand.empty_and_recover()
+    assert hand.farm.batch(done.id).view().refused == 0
 
 
 def test_a_row_that_failed_is_not_submitted_a_second_time(hand: Hand, course: Path) -> None:
