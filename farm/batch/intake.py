@@ -14,7 +14,7 @@ from farm.batch.manifest import read_manifest
 from farm.batch.rows import Given, Row, rows_of
 from farm.errors import InputRefusedError
 from farm.hooks.receiver import url_problems
-from farm.jobs.batches import note_batch
+from farm.jobs.batches import batch_named, batch_row, note_batch
 from farm.submission import LONGEST_NAME, label_problems
 
 if TYPE_CHECKING:
@@ -122,7 +122,9 @@ def plan_check(farm: Farm, check: BatchCheck, order: Order) -> BatchPlan:
     rights = [row.right for row in check.rows if row.right is not None]
     name = order.name if order.name is not None else check.stem
     new = new_rights(farm, rights, owner=check.owner, name=name)
-    return plan_rights(farm, new, there=len(rights) - len(new))
+    batch = batch_named(farm.books, check.owner, name)
+    limit = order.limit or (batch_row(farm.books, batch).limit if batch else None)
+    return plan_rights(farm, new, there=len(rights) - len(new), batch=batch, limit=limit)
 
 
 def _refuse_webhook(farm: Farm, order: Order) -> None:

@@ -1,7 +1,8 @@
 """`farm batch plan`: what a batch will be, what it costs and when it is done, before anything is submitted.
 
 Work is what a plan with even cuts computes; speeds are what this farm measured, give or take how much its chunks
-differed, or assumed ones at half and twice their value. The finish takes all slots for busy all the time.
+differed, or assumed ones at half and twice their value. The finish takes all slots that limits allow for busy all the
+time.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from engine.plan import GEN_RATE, Geometry, plan_chunks
 from engine.renderer import known_geometry
 from engine.spec import FRAME_RATE
+from farm.batch.ahead import ahead_of
 from farm.batch.span import Span
 from farm.estimate import chunk_length, geometry_for, speed_of
 from farm.jobs import views
@@ -26,6 +28,7 @@ from farm.submission import frame_pixels, settled
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from farm.batch.ahead import Ahead, Limit
     from farm.batch.check import Right
     from farm.service import Farm
     from farm.settings import Settings
@@ -72,7 +75,7 @@ class OnDevice:
 class BatchPlan:
     """A batch foretold. there: rows that are jobs of the batch already, which count for nothing here.
 
-    ahead: chunks of other jobs that are served before. slots: that can render any of it. finish: Unix seconds, None
+    ahead: what is served before. slots: that can render any of it. finish: Unix seconds, None
     where it cannot be said; sooner: by how many seconds MORE_SLOTS bring it nearer. notes: what it rests on.
     """
 
@@ -80,7 +83,7 @@ class BatchPlan:
     there: int
     parts: tuple[Part, ...]
     devices: tuple[OnDevice, ...]
-    ahead: int
+    ahead: Ahead
     slots: int
     finish: Span | None
     sooner: Span | None
@@ -98,9 +101,10 @@ class BatchPlan:
 
     def to_dict(self) -> dict[str, Any]:
         """What `farm batch plan --json` prints."""
-        told = {name: getattr(self, name) for name in ("lessons", "there", "seconds", "chunks", "ahead", "slots")}
+        told = {name: getattr(self, name) for name in ("lessons", "there", "seconds", "chunks", "slots")}
         return {
             **told,
+            **self.ahead.to_dict(),
             "parts": [vars(part) for part in self.parts],
             "devices": [each.to_dict() for each in self.devices],
             "currency": self.currency,
@@ -111,9 +115,11 @@ class BatchPlan:
         }
 
 
-def plan_rights(farm: Farm, rights: Sequence[Right], *, there: int) -> BatchPlan:
-    """Foretell a batch of lessons that were found right, on the farm as it is now."""
-    look = _Look.of(farm, rights)
+def plan_rights(farm: Farm, rights: Sequence[Right], *, there: int, batch: str | None, limit: int | None) -> BatchPlan:
+    """Foretell lessons that were found right, on the farm as it is now. batch: that they would be added to, if there is
+    one. limit: most slots that it would have at once.
+    """
+    look = _Look.of(farm, rights, batch=batch, limit=limit)
     parts = [_part(kind, lessons, look, farm.settings) for kind, lessons in sorted(_kinds(rights).items())]
     devices = [each for part in parts for each in _devices(part, look, farm.settings)]
     finish, sooner, notes = _finish(parts, look, farm.settings)
@@ -141,15 +147,16 @@ class _Slot:
 
 @dataclass(frozen=True)
 class _Look:
-    """The farm as it is now. loads: by renderer. ahead: chunks of others, of all renderers."""
+    """The farm as it is now. loads: by renderer."""
 
     slots: tuple[_Slot, ...]
     loads: Mapping[str, Load]
     speeds: Mapping[Work, Speed]
     cpu_workers: int
+    ahead: Ahead
 
     @classmethod
-    def of(cls, farm: Farm, rights: Iterable[Right]) -> _Look:
+    def of(cls, farm: Farm, rights: Sequence[Right], *, batch: str | None, limit: int | None) -> _Look:
         last: dict[str, int] = {}
         for right in rights:
             renderer = right.checked.spec.renderer
@@ -161,15 +168,18 @@ class _Look:
             {renderer: load_of(farm.books, renderer, priority=priority) for renderer, priority in last.items()},
             speeds_of(farm.books),
             len(views.cpu_workers(farm.books)),
+            ahead_of(farm.books, rights, last=last, batch=batch, limit=limit),
         )
-
-    @property
-    def ahead(self) -> int:
-        return sum(load.waiting for load in self.loads.values())
 
     def pace(self, part: Part, device: str) -> Span | None:
         """Seconds of work for a second of video of REFERENCE_PIXELS."""
         return _paced(speed_of(Work(part.renderer, device, part.steps), self.speeds))
+
+    def paces(self, part: Part, more: int) -> list[Span]:
+        """Of the slots that can render it, and of `more` of the kind that there are most of."""
+        devices = [slot.device for slot in self.of_part(part)]
+        common = Counter(devices).most_common(1)[0][0]
+        return [pace for device in [*devices, *[common] * more] if (pace := self.pace(part, device)) is not None]
 
     def of_part(self, part: Part) -> list[_Slot]:
         return [slot for slot in self.slots if part.renderer in slot.renderers]
@@ -240,34 +250,47 @@ def _finish(parts: Sequence[Part], look: _Look, settings: Settings) -> tuple[Spa
         return None, None, notes
     now, then = (_busy(parts, look, settings, more) for more in (0, MORE_SLOTS))
     around = _around(parts, look)
-    if look.ahead:
-        notes.append(f"{look.ahead} chunks of other jobs come first")
+    notes += look.ahead.words(slots=len(look.slots))
     if look.cpu_workers == 0:
         notes.append("no cpu worker shows itself: nothing is planned or stitched until one does")
     return now.at_least(around), now.at_least(around).minus(then.at_least(around)), notes
 
 
 def _busy(parts: Sequence[Part], look: _Look, settings: Settings, more: int) -> Span:
-    """Seconds that the slots are busy; parts that share slots take turns, the others go on side by side."""
+    """Seconds that the slots are busy; parts that share slots take turns, the others go on side by side. Where a limit
+    lets fewer slots work for it at once, those are busy longer.
+    """
     groups: list[tuple[set[int], Span]] = []
     for part in parts:
         mine = {number for number, slot in enumerate(look.slots) if part.renderer in slot.renderers}
-        seconds = _seconds(part, [look.slots[number].device for number in sorted(mine)], look, settings, more)
+        seconds = _seconds(part, look, settings, more)
         for shared in [group for group in groups if group[0] & mine]:
             groups.remove(shared)
             mine, seconds = mine | shared[0], seconds.plus(shared[1])
         groups.append((mine, seconds))
-    return Span.most(seconds for _, seconds in groups)
+    limited = [_limited(limit, parts, look, settings, more) for limit in look.ahead.limits]
+    return Span.most([*(seconds for _, seconds in groups), *limited])
 
 
-def _seconds(part: Part, devices: list[str], look: _Look, settings: Settings, more: int) -> Span:
-    """A part and what comes before it, on these slots and `more` of the kind that there are most of."""
-    common = Counter(devices).most_common(1)[0][0]
-    paces = [pace for device in [*devices, *[common] * more] if (pace := look.pace(part, device)) is not None]
+def _seconds(part: Part, look: _Look, settings: Settings, more: int) -> Span:
+    """A part and what comes before it, on all slots that can."""
+    paces = look.paces(part, more)
     waiting = look.loads[part.renderer].waiting * settings.chunk_seconds
     all_together = Span.together(paces).times(part.computed + waiting)
     longest_chunk = Span.least(paces).times(part.computed / max(1, part.chunks))
     return all_together.at_least(longest_chunk)
+
+
+def _limited(limit: Limit, parts: Sequence[Part], look: _Look, settings: Settings, more: int) -> Span:
+    """What a limit holds for, on so many slots of the usual pace, behind what others have in line."""
+    first, own = [], []
+    for part in parts:
+        paces, held = look.paces(part, more), limit.waiting.get(part.renderer, 0)
+        work = part.computed * limit.share + held * settings.chunk_seconds
+        of_others = (look.loads[part.renderer].waiting - held) * settings.chunk_seconds
+        first.append(Span.together(paces).times(of_others))
+        own.append(Span.together(paces).times(work * len(paces) / limit.slots))
+    return Span.most(first).plus(Span.total(own))
 
 
 def _around(parts: Sequence[Part], look: _Look) -> Span:

@@ -43,7 +43,7 @@ class BatchPlanCard:
         table.add_row("lessons", f"{plan.lessons} new{there}")
         table.add_row("video", f"{duration(plan.seconds)} ({plan.seconds / 60:.1f} minutes)")
         table.add_row("chunks", f"about {plan.chunks}")
-        table.add_row("slots", f"{plan.slots} now; {plan.ahead} chunks of other jobs wait before it")
+        table.add_row("slots", f"{plan.slots} now; {plan.ahead.own + plan.ahead.others} chunks wait before it")
         if plan.finish is not None:
             table.add_row("done", f"about {moment(plan.finish.likely)}")
             table.add_row("", f"between {moment(plan.finish.low)} and {moment(plan.finish.high)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -59,6 +60,26 @@ def open_lines(books: Books) -> list[Line]:
             pipe.hget(f"farm:batch:{batch}", "state")
         shut = {batch for batch, state in zip(batches, pipe.execute(), strict=True) if state not in {None, "open"}}
     return [line for line in lines if line.batch not in shut]
+
+
+def unplanned_jobs(books: Books) -> Counter[str]:
+    """Jobs that wait for their plan, by batch, "" for those of none; of a batch that is not open none does."""
+    with books.reaching(), books.client.pipeline(transaction=False) as pipe:
+        pipe.smembers("farm:planning")
+        pipe.zrange("farm:outbox", 0, -1)
+        batches, due = pipe.execute()
+        for batch in batches:
+            pipe.hget(f"farm:batch:{batch}", "state")
+            pipe.zcard(f"farm:batch:{batch}:plans")
+        for job in (member.removeprefix("plan/") for member in due if member.startswith("plan/")):
+            pipe.hget(f"farm:job:{job}", "batch")
+        found = pipe.execute()
+    states, plans, of_due = found[: 2 * len(batches) : 2], found[1 : 2 * len(batches) : 2], found[2 * len(batches) :]
+    waiting = Counter(batch or "" for batch in of_due)
+    for batch, state, jobs in zip(batches, states, plans, strict=True):
+        if state in {None, "open"}:
+            waiting[batch] += jobs
+    return waiting
 
 
 def all_lines(books: Books) -> list[Line]:

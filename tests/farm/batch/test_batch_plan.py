@@ -11,7 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.batch.intake import Order
+from farm.batch.pilot import Pilot
 from farm.batch.span import Span
+from farm.jobs.batches import batch_jobs
+from farm.jobs.model import PLAN
+from farm.jobs.policy import Policy, write_policy
 from farm.jobs.speeds import Work, note_speed, speeds_of
 from tests.conftest import PORTRAIT
 from tests.workers.conftest import tone
@@ -128,7 +132,7 @@ def test_what_waits_comes_first_and_what_is_there_counts_for_nothing(hand: Hand,
     alone = planned(hand.farm, course, 4)
     hand.planned(chunks=20)
     behind = planned(hand.farm, course, 4)
-    assert behind.ahead == 20
+    assert (behind.ahead.others, behind.ahead.own) == (20, 0)
     assert "20 chunks of other jobs come first" in behind.notes
     assert alone.finish is not None
     assert behind.finish is not None
@@ -140,6 +144,56 @@ def test_what_waits_comes_first_and_what_is_there_counts_for_nothing(hand: Hand,
     assert (nothing.lessons, nothing.parts, nothing.finish) == (0, (), None)
     other = hand.farm.plan_batch(str(course / "term.csv"), Order(name="another"))
     assert (other.lessons, other.there) == (4, 0)
+
+
+def test_limits_keep_a_batch_from_slots_before_it_is_submitted_and_after(hand: Hand, course: Path) -> None:
+    for number in range(16):
+        slot(hand, f"gpu-{number}")
+    note_speed(hand.books, Work("preview", GPU, 25), spent=10, video_seconds=10)
+    planned(hand.farm, course, 16)
+    manifest = str(course / "term.csv")
+
+    def seconds(order: Order) -> float:
+        found = hand.farm.plan_batch(manifest, order)
+        assert found.finish is not None
+        assert found.sooner is not None
+        assert (found.sooner.likely < 1) == bool(found.ahead.limits), "more slots are of no use where a limit binds"
+        return found.finish.likely - time.time()
+
+    assert seconds(Order()) == pytest.approx(60, rel=0.1)
+    assert seconds(Order(limit=2)) == pytest.approx(480, rel=0.1)
+    write_policy(hand.books, Policy(limits={"tests": 4}))
+    assert seconds(Order()) == pytest.approx(240, rel=0.1)
+    assert "owner tests may have 4 of 16 slots at once" in hand.farm.plan_batch(manifest).notes
+    assert seconds(Order(limit=2)) == pytest.approx(480, rel=0.1), "the tighter one binds"
+    hand.farm.submit_batch(manifest, Order(limit=2))
+    again = planned(hand.farm, course, 32)
+    assert again.lessons == 16
+    assert "the batch may have 2 of 16 slots at once" in again.notes
+    assert seconds(Order()) == pytest.approx(480, rel=0.1)
+
+
+def test_chunks_of_the_batch_itself_are_told_from_those_of_others_and_unplanned_jobs_are_named(
+    hand: Hand, course: Path
+) -> None:
+    slot(hand, "a")
+    planned(hand.farm, course, 3)
+    batch = hand.farm.submit_batch(str(course / "term.csv")).id
+    job = hand.farm.job(batch_jobs(hand.books, batch)[0])
+    hand.books.planned(hand.claim(job, PLAN), frames25=1500, chunks=2)
+    hand.planned(chunks=4)
+    hand.job()
+    hand.farm.submit_batch(str(course / "term.csv"), Order(name="another"))
+    hand.books.sweep()
+    hand.farm.submit_batch(str(course / "term.csv"), Order(name="held", pilot=Pilot(1)))
+    found = planned(hand.farm, course, 4)
+    assert (found.ahead.own, found.ahead.others) == (2, 4)
+    assert found.notes[:4] == (
+        "2 chunks of the batch itself wait already and come first",
+        "4 chunks of other jobs come first",
+        "2 jobs of the batch itself are not planned yet and not counted",
+        "5 other jobs are not planned yet: what comes first of them is not counted",  # a clip of the pilot is one
+    )
 
 
 def test_a_speed_remembers_how_much_its_chunks_differed(hand: Hand) -> None:
