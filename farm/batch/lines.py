@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 
 _FIELDS = (
     "name", "state", "row", "held", "paused", "frames25", "chunks", "done", "needs_review", "current", "result",
-    "error_message",
+    "error_message", "taken",
 )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class RowView:
-    """A row that is a job. seconds: of video, None until it is planned. reason: why it failed or was cancelled."""
+    """A row that is a job. seconds: of video, None until it is planned. taken: chunks that were rendered before.
+    reason: why it failed or was cancelled.
+    """
 
     row: int
     job: str
@@ -35,6 +37,7 @@ class RowView:
     paused: bool
     percent: float
     seconds: float | None
+    taken: int
     result: str | None
     review: tuple[Finding, ...]
     reason: str | None
@@ -150,6 +153,7 @@ def _row_view(job: str, fields: dict[str, str | None], review: str | None) -> Ro
         paused=fields["paused"] == "1",
         percent=100.0 if state is JobState.DONE else round(100 * done * views.RENDERED_SHARE, 1),
         seconds=int(frames25) / FRAME_RATE if frames25 else None,
+        taken=int(fields["taken"] or 0),
         result=fields["result"],
         review=tuple(Finding(**one) for one in json.loads(review or "[]")),
         reason=fields["error_message"],

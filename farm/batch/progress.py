@@ -31,7 +31,8 @@ class BatchView:
 
     counts: rows by state. percent: of its rows, those in hand by their share. seconds_left: at the pace of this farm's
     slots, if they all had nothing else to do; None where that is not known. waits_for: what keeps rows from being
-    rendered now, in words. pilot: the batch of its clips. refused: rows that the check refused.
+    rendered now, in words. pilot: the batch of its clips. refused: rows that the check refused. taken: chunks that were
+    rendered before and are not rendered again.
     """
 
     id: str
@@ -44,6 +45,7 @@ class BatchView:
     counts: dict[JobState, int]
     held: int
     needs_review: int
+    taken: int
     limit: int | None
     refused: int
     pilot: str
@@ -77,6 +79,7 @@ def batch_view(books: Books, batch: str, *, most: int) -> BatchView:
         counts=row.counts,
         held=row.held,
         needs_review=row.needs_review,
+        taken=row.taken,
         limit=row.limit,
         refused=row.refused,
         pilot=row.pilot,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from farm.jobs.store import Books
     from farm.storage.s3 import Storage
 
-COLUMNS = ("row", "name", "state", "seconds", "url", "needs_review", "reason", "job")
+COLUMNS = ("row", "name", "state", "seconds", "taken", "url", "needs_review", "reason", "job")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for a formula at the start of a cell."""
 
@@ -30,13 +30,15 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 @dataclass(frozen=True, kw_only=True)
 class ReportRow:
     """A lesson. state: of its job, or "held"; of a row that is none "refused", or "same" as another. seconds: of video.
-    url: of the current version. needs_review: "3:12 the mouth does not follow the speech". reason: why there is none.
+    taken: chunks that were rendered before. url: of the current version. needs_review: "3:12 the mouth does not follow
+    the speech". reason: why there is none.
     """
 
     row: int
     name: str
     state: str
     seconds: float | None = None
+    taken: int = 0
     url: str = ""
     needs_review: tuple[str, ...] = ()
     reason: str = ""
@@ -78,6 +80,7 @@ def _of_job(row: RowView, batch: BatchRow, storage: Storage, url_seconds: int | 
         name=row.name,
         state=state,
         seconds=row.seconds,
+        taken=row.taken,
         url=url,
         needs_review=tuple(f"{one.timecode} {one.sentence}" for one in row.review),
         reason=_why_none(row, batch),

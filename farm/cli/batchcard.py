@@ -90,6 +90,8 @@ def _facts(view: BatchView) -> Table:
     table.add_row("rows", f"{view.total}: {counted(view.counts)}{held}")
     if view.needs_review:
         table.add_row("to review", str(view.needs_review))
+    if view.taken:
+        table.add_row("taken", f"{view.taken} chunks that were rendered before")
     if view.refused:
         table.add_row("refused", f"{view.refused} rows of the manifest: farm batch report {view.id}")
     if view.limit is not None:

@@ -24,6 +24,7 @@ MOST_AT_ONCE = 500
 @dataclass(frozen=True, kw_only=True)
 class BatchRow:
     """A batch as the books have it. submitted: Unix seconds. counts: its jobs by state, held and needs_review of them.
+    taken: chunks whose segments were there before.
 
     state: "open"; "paused" and "cancelled" by somebody; "stopped" because too many jobs failed; reason says it in
     words. max_failures: jobs that may fail, "3" or "5%", empty for any number. limit: most slots at once. refused:
@@ -40,6 +41,7 @@ class BatchRow:
     counts: dict[JobState, int]
     held: int
     needs_review: int
+    taken: int
     max_failures: str
     limit: int | None
     refused: int = 0
@@ -110,6 +112,7 @@ def batch_row(books: Books, id: str) -> BatchRow:
         counts={state: int(states.get(state, 0)) for state in JobState},
         held=int(states.get("held", 0)),
         needs_review=int(states.get("needs_review", 0)),
+        taken=int(states.get("taken", 0)),
         max_failures=fields["max_failures"],
         limit=int(fields["limit"]) if "limit" in fields else None,
         refused=int(fields.get("refused", 0)),

@@ -1,7 +1,7 @@
 -- A job that ended long ago is forgotten, with all that the books say of it; then its files are removed.
 local key = job_key(arg.job)
-local state, at, chunks, versions, token, batch, review, edit_of =
-  get(key, 'state', 'ended', 'chunks', 'versions', 'token', 'batch', 'needs_review', 'edit_of')
+local state, at, chunks, versions, token, batch, review, taken, edit_of =
+  get(key, 'state', 'ended', 'chunks', 'versions', 'token', 'batch', 'needs_review', 'taken', 'edit_of')
 if not state or not ended(state) or tonumber(at) > arg.before then return answer({ok = false}) end
 local units = {'plan', 'stitch'}
 for i = 0, tonumber(chunks or 0) - 1 do units[#units + 1] = tostring(i) end
@@ -18,6 +18,7 @@ if batch then
   redis.call('ZREM', batch_key(batch) .. ':jobs', arg.job)
   count(arg.job, state, -1)
   if review == '1' then count(arg.job, 'needs_review', -1) end
+  if taken then count(arg.job, 'taken', -taken) end
 end
 if redis.call('GET', 'farm:token:' .. token) == arg.job then redis.call('DEL', 'farm:token:' .. token) end
 redis.call('ZREM', OUTBOX, 'plan/' .. arg.job, 'stitch/' .. arg.job)

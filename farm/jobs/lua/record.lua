@@ -6,8 +6,14 @@ local taken = arg.taken ~= '' and arg.taken or nil
 close_attempt(arg.job, arg.unit, taken and 'taken' or 'done', nil, taken)
 move_unit(arg.job, arg.unit, 'done')
 redis.call('HSET', unit_key(arg.job, arg.unit), 'percent', 100, 'accepted', arg.attempt)
+local before = get(unit_key(arg.job, arg.unit), 'taken')
 if taken then redis.call('HSET', unit_key(arg.job, arg.unit), 'taken', taken)
 else redis.call('HDEL', unit_key(arg.job, arg.unit), 'taken') end
+local more = (taken and 1 or 0) - (before and 1 or 0)
+if more ~= 0 then
+  redis.call('HINCRBY', job_key(arg.job), 'taken', more)
+  count(arg.job, 'taken', more)
+end
 event(arg.job, 'chunk done', arg.who,
   in_words(arg.unit) .. ', attempt ' .. arg.attempt .. (taken and ', taken from ' .. taken or ''))
 local done = redis.call('HINCRBY', job_key(arg.job), 'done', 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +17,7 @@ from farm.batch.report import write_csv
 from farm.errors import InputRefusedError, NotAllowedError, NotFoundError
 from farm.jobs.batches import note_batch
 from farm.jobs.model import JobState
+from farm.jobs.removal import forget_job
 from farm.jobs.store import AttemptFailure
 from farm.storage import keys
 from tests.conftest import wait_until
@@ -269,3 +271,21 @@ def test_the_report_links_results_and_names_what_to_look_at(hand: Hand) -> None:
     assert linked.url.startswith("http")
     with pytest.raises(InputRefusedError, match="urls is 200 hours, wanted above 0 to 168"):
         list(batch.report(url_seconds=200 * 3600))
+
+
+def test_chunks_that_were_rendered_before_are_counted_by_row_and_batch(hand: Hand) -> None:
+    batch, _ = batch_of(hand, 1)
+    jobs = [hand.planned(batch=BATCH, row=row) for row in (3, 4)]
+    for job in jobs:
+        for chunk in (0, 1):
+            hand.books.record(hand.claim(job, chunk), taken="20260101-000000-other1")
+        hand.render(job, 2)
+    assert ([row.taken for row in batch.report()], batch.view().taken) == ([0, 2, 2], 4)
+    hand.stitch(jobs[0])
+    jobs[0].redo(chunks=[0])
+    assert batch.view().taken == 4, "until it is drawn anew"
+    hand.render(jobs[0], 0)
+    assert ([row.taken for row in batch.report()], batch.view().taken) == ([0, 1, 2], 3)
+    jobs[1].cancel()
+    assert forget_job(hand.books, jobs[1].id, before=time.time() + 60)
+    assert ([row.taken for row in batch.report()], batch.view().taken) == ([0, 1], 1)
