@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from farm.batch.lines import all_rows
+from farm.batch.lines import all_rows, facts
 from farm.batch.pilot import MARK
 from farm.batch.sheet import Clip, contact_sheet, page
 from farm.errors import NotAllowedError
@@ -17,7 +17,7 @@ from farm.jobs.request import JobRequest
 from farm.storage import keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from farm.batch.lines import RowView
     from farm.batch.pilot import Kept, Shown
@@ -50,21 +50,22 @@ def collect(
         what = "failed, all of it" if rows and failed == len(rows) else "has no clip yet"
         raise NotAllowedError(f"the pilot of batch {batch} {what}: `farm batch show {kept.batch}`")
     shown = {one.job: one for one in kept.clips}
+    held = {fact.row for fact in facts(books, batch) if fact.held}
     out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="sonic-farm-pilot-") as folder:
         clips = []
         for number, row in enumerate(rows):
-            clips.append(_clip(storage, row, shown.get(row.job), Path(folder) / f"{number}.mp4"))
+            clips.append(_clip(storage, row, shown.get(row.job), held, Path(folder) / f"{number}.mp4"))
             on_progress((number + 1) / (len(rows) + 1))
         sheet, html = out / "sheet.png", out / "pilot.html"
         sheet.write_bytes(contact_sheet(clips))
         title = f"Pilot of {batch_row(books, batch).name}"
-        html.write_text(page(clips, title=title, batch=batch), encoding="utf-8")
+        html.write_text(page(clips, title=title, batch=batch, held=len(held)), encoding="utf-8")
     on_progress(1.0)
     return Collected(sheet, html, clips=done, waiting=len(rows) - done - failed, failed=failed)
 
 
-def _clip(storage: Storage, row: RowView, shown: Shown | None, video: Path) -> Clip:
+def _clip(storage: Storage, row: RowView, shown: Shown | None, held: Collection[int], video: Path) -> Clip:
     request = JobRequest.from_dict(storage.get_json(keys.job_json(row.job)))
     spec = request.spec
     label = [f"{spec.renderer}, seed {spec.seed}"]
@@ -80,7 +81,7 @@ def _clip(storage: Storage, row: RowView, shown: Shown | None, video: Path) -> C
         row=row.row if shown is None else shown.row,
         name=row.name.removesuffix(MARK),
         label=", ".join(label),
-        rows=_ranges(shown.stands_for) if shown is not None else "",
+        rows=_ranges([one for one in shown.stands_for if one in held]) if shown is not None else "",
         video=video if row.result is not None else None,
         poster=poster,
         why=why,
@@ -92,7 +93,7 @@ def _rows_in_words(rows: tuple[int, ...]) -> str:
     return f"row {written}" if len(rows) == 1 else f"{len(rows)} rows: {written}"
 
 
-def _ranges(rows: tuple[int, ...]) -> str:
+def _ranges(rows: Collection[int]) -> str:
     """Rows as `farm batch reject` takes them: "2-5 9"."""
     runs: list[list[int]] = []
     for row in sorted(rows):

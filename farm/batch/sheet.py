@@ -32,8 +32,8 @@ _WIDTH = FRAMES * (_THUMB + _GAP) + _GAP
 
 @dataclass(frozen=True)
 class Clip:
-    """A clip of a pilot. row: of the batch. label: who is shown and how. rows: that it stands for, as `farm batch
-    reject` takes them. video: None while there is none, for `why`. poster: a JPEG to show before it plays.
+    """A clip of a pilot. row: of the batch. label: who is shown and how. rows: those it stands for that are held, as
+    `farm batch reject` takes them. video: None while there is none, for `why`. poster: a JPEG to show before it plays.
     """
 
     row: int
@@ -124,7 +124,7 @@ h1 { font-size: 1.4rem } h2 { font-size: 1rem; margin: .4rem 0 0; overflow-wrap:
 p { margin: 0; color: #a5a5a5 } .why { color: #ff786e } code { background: #2c2c2c; padding: .1em .3em }
 </style>
 <h1>$title</h1>
-<p>All good: <code>farm batch release $batch</code></p>
+<p>$decision</p>
 <main>
 $figures
 </main>
@@ -132,19 +132,29 @@ $figures
 """)
 FIGURE = Template("""<figure>
 $shown
-<figcaption><h2>$title</h2><p>$label</p><p>Not good: <code>farm batch reject $batch $rows</code></p></figcaption>
+<figcaption><h2>$title</h2><p>$label</p>$decision</figcaption>
 </figure>""")
+RELEASE = Template("All good: <code>farm batch release $batch</code>")
+REJECT = Template("<p>Not good: <code>farm batch reject $batch $rows</code></p>")
+DECIDED = "No row is held any more: all were released, rejected or cancelled."
 
 
-def page(clips: Sequence[Clip], *, title: str, batch: str) -> str:
-    """One HTML file with the clips inside; it loads nothing, so it can be sent to whoever decides."""
+def page(clips: Sequence[Clip], *, title: str, batch: str, held: int) -> str:
+    """One HTML file with the clips inside; it loads nothing, so it can be sent to whoever decides.
+
+    held: rows of the batch that wait for a decision.
+    """
     figures = "\n".join(
         FIGURE.substitute(
-            shown=_shown(clip), title=escape(clip.title), label=escape(clip.label), batch=escape(batch), rows=clip.rows
+            shown=_shown(clip),
+            title=escape(clip.title),
+            label=escape(clip.label),
+            decision=REJECT.substitute(batch=escape(batch), rows=escape(clip.rows)) if clip.rows else "",
         )
         for clip in clips
     )
-    return PAGE.substitute(title=escape(title), batch=escape(batch), figures=figures)
+    decision = RELEASE.substitute(batch=escape(batch)) if held else DECIDED
+    return PAGE.substitute(title=escape(title), decision=decision, figures=figures)
 
 
 def _shown(clip: Clip) -> str:

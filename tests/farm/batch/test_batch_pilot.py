@@ -177,8 +177,15 @@ def test_what_the_page_rejects_are_the_lessons_of_its_clip_wherever_others_were_
         *enumerate(("anna 1", "anna 2", "ben 1", "ben 2"), start=2),
         (7, "anna 0"),
     ]
-    page = batch.collect_pilot(tmp_path).page.read_text(encoding="utf-8")
-    commands = re.findall(f"farm batch reject {done.id} ([0-9 -]+)", page)
-    assert commands == ["2-3 7", "4-5"]
-    moved = batch.reject(commands[0].split())
+
+    def offered() -> list[tuple[str, str]]:
+        page = batch.collect_pilot(tmp_path).page.read_text(encoding="utf-8")
+        return re.findall(f"<code>farm batch ([a-z]+) {done.id}([0-9 -]*)</code>", page)
+
+    assert offered() == [("release", ""), ("reject", " 2-3 7"), ("reject", " 4-5")]
+    moved = batch.reject(["2-3", "7"])
     assert [row.name for row in batch.rows_of(moved.jobs)] == ["anna 1", "anna 2", "anna 0"]
+    assert offered() == [("release", ""), ("reject", " 4-5")], "only what can be done yet"
+    batch.release()
+    assert offered() == []
+    assert "No row is held any more" in (tmp_path / "pilot.html").read_text(encoding="utf-8")

@@ -65,7 +65,7 @@ def test_a_name_of_any_length_stays_on_the_sheet(video: Path) -> None:
 
 def test_the_page_holds_the_clips_themselves_and_loads_nothing(video: Path) -> None:
     clips = [clip(2, video, poster=b"a picture"), clip(3, None, why="not rendered yet")]
-    html = page(clips, title="Pilot of algebra", batch="B")
+    html = page(clips, title="Pilot of algebra", batch="B", held=13)
     (data,) = re.findall(r'src="data:video/mp4;base64,([^"]+)"', html)
     assert base64.b64decode(data) == video.read_bytes()
     (poster,) = re.findall(r'poster="data:image/jpeg;base64,([^"]+)"', html)
@@ -78,7 +78,7 @@ def test_the_page_holds_the_clips_themselves_and_loads_nothing(video: Path) -> N
 
 def test_names_from_outside_are_text_on_the_page(video: Path) -> None:
     clips = [clip(2, None, name=HOSTILE, label=HOSTILE, why=HOSTILE, rows="$batch")]
-    html = page(clips, title=HOSTILE, batch="B")
+    html = page(clips, title=HOSTILE, batch="B", held=1)
     tags: list[str] = []
     parser = HTMLParser()
     parser.handle_starttag = lambda tag, attrs: tags.append(tag)  # type: ignore[method-assign]
