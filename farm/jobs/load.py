@@ -67,18 +67,19 @@ def unplanned_jobs(books: Books) -> Counter[str]:
     with books.reaching(), books.client.pipeline(transaction=False) as pipe:
         pipe.smembers("farm:planning")
         pipe.zrange("farm:outbox", 0, -1)
-        batches, due = pipe.execute()
-        for batch in batches:
+        lines, due = pipe.execute()
+        batches = [line.partition("/")[0] for line in lines]
+        for line, batch in zip(lines, batches, strict=True):
             pipe.hget(f"farm:batch:{batch}", "state")
-            pipe.zcard(f"farm:batch:{batch}:plans")
+            pipe.zcard(f"farm:plans:{line}")
         for job in (member.removeprefix("plan/") for member in due if member.startswith("plan/")):
             pipe.hget(f"farm:job:{job}", "batch")
-        found = pipe.execute()
-    states, plans, of_due = found[: 2 * len(batches) : 2], found[1 : 2 * len(batches) : 2], found[2 * len(batches) :]
-    waiting = Counter(batch or "" for batch in of_due)
-    for batch, state, jobs in zip(batches, states, plans, strict=True):
+        found = iter(pipe.execute())
+    waiting = Counter[str]()
+    for batch, state, jobs in zip(batches, found, found, strict=False):
         if state in {None, "open"}:
             waiting[batch] += jobs
+    waiting.update(batch or "" for batch in found)
     return waiting
 
 

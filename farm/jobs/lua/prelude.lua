@@ -68,7 +68,7 @@ local function charge(owner, started)
   redis.call('HSET', owner_key(owner), 'used', string.format('%.3f', sum), 'at', now)
 end
 
--- Batches: their jobs counted by state, and beside it those that are held and those that need review.
+-- Batches: their jobs counted by state, and beside it those that are held, those that need review, chunks taken.
 
 local function count(job, what, by)
   local batch = get(job_key(job), 'batch')

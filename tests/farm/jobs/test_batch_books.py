@@ -285,7 +285,7 @@ def test_jobs_that_are_paused_one_by_one_or_held_give_their_place_in_the_queue_t
     desk.books.sweep()
     for job in paused + held:
         assert desk.books.planned(desk.claim(job, PLAN), frames25=25, chunks=1)
-    assert not desk.books.client.exists(f"farm:batch:{batch}:plans", f"farm:batch:{batch}:planning")
+    assert not desk.books.client.exists("farm:planning", f"farm:plans:{batch}/ann")
 
 
 def test_a_cancelled_batch_begins_nothing(desk: Desk) -> None:
