@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +14,20 @@ from engine.errors import PortraitError
 from engine.plan import Geometry
 from engine.preview.renderer import PreviewRenderer
 from engine.renderer import Inputs, OnProgress, Renderer
+from engine.spec import SAMPLES_PER_FRAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from engine.renderer import Frame
+    from numpy.typing import NDArray
+
+    from engine.preview.renderer import PreviewFeatures
+    from engine.renderer import Frame, SpeechReader
     from engine.spec import ChunkSpec
 
 SIDE = 64
 SPOILED = (255, 0, 0)
+LATE_FRAMES25 = 2
 
 
 def shade(frame: int) -> int:
@@ -112,6 +118,28 @@ class Refusing(Stripes):
 
     def prepare(self, inputs: Inputs) -> Any:
         raise PortraitError("no face found, wanted one")
+
+
+class Late(PreviewRenderer):
+    """A mouth that is LATE_FRAMES25 behind its speech."""
+
+    def prepare(self, inputs: Inputs) -> PreviewFeatures:
+        return super().prepare(replace(inputs, speech=_Later(inputs.speech)))
+
+
+@dataclass(frozen=True)
+class _Later:
+    """Speech that plays later than it was recorded."""
+
+    recorded: SpeechReader
+
+    @property
+    def samples(self) -> int:
+        return self.recorded.samples
+
+    def read(self, start: int, stop: int) -> NDArray[np.int16]:
+        late = LATE_FRAMES25 * SAMPLES_PER_FRAME
+        return self.recorded.read(start - late, stop - late)
 
 
 class Blackout(PreviewRenderer):

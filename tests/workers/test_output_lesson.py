@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -13,9 +14,12 @@ from engine.media.contract import check_contract
 from engine.media.provenance import read_provenance
 from engine.media.reader import read_rgb
 from engine.media.subtitles import read_srt
+from engine.spec import FRAME_RATE
 from farm import Farm, InputRefusedError, Settings
 from farm.verify import verify
 from tests.conftest import PORTRAIT, ROOT
+from tests.engine.media.lessons import decoded_sound, played
+from tests.renderers import LATE_FRAMES25
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,6 +73,27 @@ def test_one_chunk_and_three_are_one_video_in_any_form(run_farm: Callable[..., F
             assert picture.format == "JPEG"
     beside = jobs[1].fetch(tmp_path / "provenance.json", what="provenance.json")
     assert json.loads(beside.read_text()) == found.to_dict()
+
+
+def test_the_speech_of_a_mouth_that_lags_is_played_later_by_as_much(
+    run_farm: Callable[..., Farm], tmp_path: Path
+) -> None:
+    farm = run_farm(slots=2, renderers=("late=tests.renderers:Late",))
+    asked = {"renderer": "late", "framing": "face", "min_resolution": 128, "chunk_seconds": 3}
+    jobs = [farm.submit(PORTRAIT, GREETING, calibrate=calibrate, **asked) for calibrate in (True, False)]
+    calibrated, as_drawn = [job.wait(60) and job.report() for job in jobs]
+    offset = calibrated["sync"]["offset_s"]
+    assert offset == pytest.approx(LATE_FRAMES25 / FRAME_RATE, abs=0.01)
+    assert as_drawn["sync"] is None
+
+    rate = inspect_speech(GREETING).rate
+    later, unmoved = (played(job.fetch(tmp_path / f"{job.id}.mp4"), rate) for job in jobs)
+    spoken = slice(rate, 5 * rate)
+    moved = later[spoken.start + round(offset * rate) : spoken.stop + round(offset * rate)]
+    assert np.array_equal(moved, unmoved[spoken]), "in the file itself, to the sample"
+    assert np.corrcoef(unmoved[spoken], decoded_sound(GREETING)[spoken])[0, 1] > 0.95
+    assert calibrated["frame_hashes"] == as_drawn["frame_hashes"]
+    assert [len(list(read_rgb(tmp_path / f"{job.id}.mp4"))) for job in jobs] == 2 * [calibrated["frames25"]]
 
 
 @pytest.mark.parametrize(

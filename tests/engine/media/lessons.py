@@ -112,6 +112,14 @@ def decoded_sound(path: Path) -> NDArray[np.float32]:
         return np.concatenate([frame.to_ndarray()[0] for frame in file.decode(audio=0)])
 
 
+def played(path: Path, rate: int) -> NDArray[np.float32]:
+    """The sound on the player's clock: what comes first lies where its time stamp says."""
+    with av.open(str(path)) as file:
+        first = next(file.decode(audio=0))
+        silence = round(Fraction(first.pts or 0) * (first.time_base or 0) * rate)
+    return np.concatenate([np.zeros(silence, np.float32), decoded_sound(path)])
+
+
 def lag_seconds(heard: NDArray[Any], source: NDArray[Any], at: int, rate: int) -> float:
     """How much later than in `source` the sound around sample `at` is in `heard`."""
     reach = rate // 20

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import av
 import numpy as np
 import pytest
-from lessons import SIDE, Lesson, clicks_of, decoded_sound, lag_seconds, make_lesson
+from lessons import SIDE, Lesson, clicks_of, lag_seconds, make_lesson, played
 
 from engine.errors import ContractError
 from engine.media.contract import check_contract
@@ -69,14 +69,6 @@ def packets_of(path: Path, kind: str) -> list[bytes]:
     with av.open(str(path)) as file:
         streams: Any = {kind: 0}
         return [bytes(packet) for packet in file.demux(**streams) if packet.dts is not None]
-
-
-def played(path: Path, rate: int) -> NDArray[np.float32]:
-    """The sound on the player's clock: what comes first lies where its time stamp says."""
-    with av.open(str(path)) as file:
-        first = next(file.decode(audio=0))
-        silence = round(Fraction(first.pts or 0) * (first.time_base or 0) * rate)
-    return np.concatenate([np.zeros(silence, np.float32), decoded_sound(path)])
 
 
 def edits(path: Path) -> list[list[tuple[int, int]]]:
