@@ -324,6 +324,16 @@ def test_the_ends_of_every_range_are_allowed(tone: Path) -> None:
     assert repr(high.spec.motion_scale) == "2.0", "2 and 2.0 are one parameter"
 
 
+@pytest.mark.parametrize(
+    ("parameters", "pixels"),
+    [({"size": "1080p"}, 1024), ({"size": "1080p", "min_resolution": 512}, 512), ({"size": "1920x1080"}, 512)],
+)
+def test_1080p_is_rendered_sharp_unless_the_resolution_is_given(
+    parameters: dict[str, Any], pixels: int, tone: Path
+) -> None:
+    assert check(speech=tone, **parameters).spec.min_resolution == pixels
+
+
 def test_few_steps_warn_of_blur(tone: Path) -> None:
     assert check(speech=tone, steps=9).warnings == ("steps is 9: the picture will be blurred below 10",)
 
