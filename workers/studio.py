@@ -110,12 +110,16 @@ class WayOut:
         for frame in frames:
             meter.add(frame)
             formed = self._formed(frame)
-            yield marked(formed) if self._output.mark else formed
+            yield marked(formed, self._picture(formed)) if self._output.mark else formed
 
     def _formed(self, frame: Frame) -> Frame:
         if self._photo is not None:  # how large a renderer's frames are is known when the first one comes
             self._form, self._photo = self._form_for(frame, self._photo), None
         return self._form(frame) if self._form else frame
+
+    def _picture(self, formed: Frame) -> tuple[int, int, int, int]:
+        height, width = formed.shape[:2]
+        return self._form.picture if self._form else (0, 0, width, height)
 
     def _form_for(self, frame: Frame, photo: Frame) -> Form:
         if self._crop is None and self._output.paste_back:

@@ -111,6 +111,11 @@ class Form:
         """Width and height of what leaves."""
         return self.placement.size
 
+    @property
+    def picture(self) -> tuple[int, int, int, int]:
+        """The pixels of what leaves that are no border."""
+        return self.placement.target
+
     def __call__(self, frame: Frame) -> Frame:
         """A frame, [height, width, 3] RGB, in its form. Raises RenderError for one of another size than declared."""
         if (found := (frame.shape[1], frame.shape[0])) != self.source:

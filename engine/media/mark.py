@@ -1,4 +1,4 @@
-"""The visible mark: a small label in the lower right corner, the same on every frame."""
+"""The visible mark: a small label in the lower right corner of the picture, the same on every frame."""
 
 from __future__ import annotations
 
@@ -31,11 +31,15 @@ class _Plate:
     added: NDArray[np.float32]
 
 
-def marked(frame: Frame) -> Frame:
-    """A copy of the frame, [height, width, 3] RGB, with the label on it."""
-    plate = _plate(frame.shape[0], frame.shape[1])
+def marked(frame: Frame, picture: tuple[int, int, int, int]) -> Frame:
+    """A copy of the frame, [height, width, 3] RGB, with the label on it.
+
+    picture: the pixels (x0, y0, x1, y1), half open, that are no border: a label there is cut off with it.
+    """
+    left, top, right, bottom = picture
+    plate = _plate(bottom - top, right - left)
     labelled = frame.copy()
-    under = labelled[plate.rows, plate.columns]
+    under = labelled[top:bottom, left:right][plate.rows, plate.columns]
     under[:] = np.rint(under * plate.left + plate.added)
     return labelled
 

@@ -15,6 +15,7 @@ import pytest
 from engine.errors import RenderError
 from engine.media.image import load_portrait
 from engine.media.likeness import PortraitFace
+from engine.media.mark import marked
 from engine.plan import Geometry, plan_chunks
 from engine.renderer import Inputs
 from engine.spec import OutputSpec, RenderSpec
@@ -80,6 +81,32 @@ def test_a_renderer_may_draw_every_frame_into_the_same_array() -> None:
             drawn[kind] = studio.draw(chunk, studio.meter(chunk), lambda _: None, list, Beside(threads)).result()
     assert len(drawn[Reusing]) == PLAN.chunks[0].frames25
     assert all(map(np.array_equal, drawn[Stripes], drawn[Reusing]))
+
+
+@pytest.mark.parametrize(
+    ("size", "picture"), [("source", (0, 0, 64, 64)), ("640x360", (140, 0, 500, 360)), ("200x720", (0, 260, 200, 460))]
+)
+def test_the_mark_lies_within_the_picture_and_is_as_large_as_suits_it(
+    size: str, picture: tuple[int, int, int, int]
+) -> None:
+    """Around a square picture the default fit lays black borders."""
+    left, top, right, bottom = picture
+    plain, labelled = (first_leaving(OutputSpec(size=size, smoothing=0.0, mark=mark)) for mark in (False, True))
+    inside = plain[top:bottom, left:right]
+    assert inside.all()
+    assert plain.sum() == inside.sum(), "else all is black"
+    expected = plain.copy()
+    expected[top:bottom, left:right] = marked(inside, (0, 0, right - left, bottom - top))
+    assert np.array_equal(labelled, expected)
+    assert not np.array_equal(labelled, plain)
+
+
+def first_leaving(output: OutputSpec) -> Frame:
+    request = replace(REQUEST, id="20260101-000000-000001", output=output)
+    inputs = Inputs(PORTRAIT, None, RenderSpec(), PLAN.frames25, PLAN.gen_frames)  # type: ignore[arg-type]
+    studio, chunk = Studio.set_up(request, Stripes(), inputs, Faces()), PLAN.chunks[0]
+    with ThreadPoolExecutor(1) as threads:
+        return studio.draw(chunk, studio.meter(chunk), lambda _: None, list, Beside(threads)).result()[0]
 
 
 class Features:

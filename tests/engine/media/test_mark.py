@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
 from engine.media.mark import marked
 
+if TYPE_CHECKING:
+    from engine.renderer import Frame
+
 SIZES = [(512, 512), (720, 1280), (1080, 1920), (1920, 1080), (256, 256)]
+
+
+def all_of(frame: Frame) -> tuple[int, int, int, int]:
+    return 0, 0, frame.shape[1], frame.shape[0]
 
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
 @pytest.mark.parametrize("grey", [0, 128, 255])
 def test_the_label_is_small_in_its_corner_and_stands_out_from_any_ground(height: int, width: int, grey: int) -> None:
     frame = np.full((height, width, 3), grey, np.uint8)
-    labelled = marked(frame)
+    labelled = marked(frame, all_of(frame))
     assert (frame == grey).all()
     changed = labelled != grey if grey else labelled > 0
     rows, columns, _ = np.nonzero(changed)
@@ -30,12 +39,12 @@ def test_the_label_is_small_in_its_corner_and_stands_out_from_any_ground(height:
 
 def test_the_label_is_the_same_on_every_frame_of_a_size() -> None:
     one, other = (np.full((512, 512, 3), grey, np.uint8) for grey in (10, 200))
-    assert np.array_equal(marked(one) == 255, marked(other) == 255)
-    assert np.array_equal(marked(one), marked(one))
+    assert np.array_equal(marked(one, all_of(one)) == 255, marked(other, all_of(other)) == 255)
+    assert np.array_equal(marked(one, all_of(one)), marked(one, all_of(one)))
 
 
 def test_a_picture_smaller_than_the_label_still_carries_what_fits() -> None:
     frame = np.full((64, 64, 3), 128, np.uint8)
-    labelled = marked(frame)
+    labelled = marked(frame, all_of(frame))
     assert labelled.shape == frame.shape
     assert (labelled != frame).any()
