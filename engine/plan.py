@@ -102,6 +102,11 @@ class Plan:
         """Share computed beyond what is kept: windows * window / gen_frames - 1."""
         return self.computed / self.gen_frames - 1
 
+    @property
+    def wasted_windows(self) -> int:
+        """Windows that the same job uncut would not compute."""
+        return self.computed // self.geometry.window - -(-self.gen_frames // self.geometry.window)
+
     def to_dict(self) -> dict[str, Any]:
         return {
             "frames25": self.frames25,

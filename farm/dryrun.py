@@ -69,6 +69,7 @@ class DryRun:
             "because": self.length.because,
             "cuts": [{"gen_frame": cut, "noise": noise} for cut, noise in zip(plan.cuts, self.noise, strict=True)],
             "windows": sum(map(plan.windows, plan.chunks)),
+            "wasted_windows": plan.wasted_windows,
             "waste": round(plan.waste, 4),
             "wasted_gen_frames": plan.computed - plan.gen_frames,
             "rendered": self.rendered,

@@ -107,7 +107,7 @@ def _waste(plan: Plan) -> str:
     if plan.geometry.window == 1:
         return f"{plan.waste:.1%} waste: {frames}"
     windows = plan.computed // plan.geometry.window
-    return f"{plan.waste:.1%} waste: {windows} windows, {frames}"
+    return f"{plan.waste:.1%} waste: {plan.wasted_windows} of {windows} windows, {frames}"
 
 
 def _computed(plan: Plan, chunk: ChunkSpec) -> str:

@@ -67,8 +67,9 @@ def test_what_was_rendered_already_is_said_before_with_its_video_seconds() -> No
 def test_waste_is_told_in_windows_and_in_frames() -> None:
     run = found(10, window=25)
     text = drawn(run)
-    windows = run.plan.computed // 25
-    assert f"15.0% waste: {windows} windows, {run.plan.computed - 7501} generated frames more than are kept" in text
+    # 7501 gen_frames uncut fill 301 windows
+    assert run.plan.computed == 345 * 25
+    assert "15.0% waste: 44 of 345 windows, 1124 generated frames more than are kept" in text
     assert f"{run.plan.windows(run.plan.chunks[1])} windows" in text
     assert "waste: 18 generated frames" in drawn(found(1.5))
 
@@ -96,7 +97,8 @@ def test_the_same_as_json() -> None:
     run = found(10, window=25)
     told = json.loads(json.dumps(run.to_dict()))
     assert len(told["chunks"]) == len(told["cuts"]) + 1
-    assert told["windows"] * 25 - told["gen_frames"] == told["wasted_gen_frames"]
+    assert (told["windows"], told["wasted_windows"], told["wasted_gen_frames"]) == (345, 44, 1124)
+    assert found(0.2, window=25).plan.wasted_windows == 0, "one chunk"
     assert told["waste"] == pytest.approx(0.15, abs=0.005)
     assert told["expected_seconds"] == 754
     assert told["because"].startswith("setting chunk_seconds")
