@@ -92,7 +92,8 @@ def dry_run(
     """Decode and hear a speech here and plan it as a worker would, for the farm as it is now.
 
     Where the farm does not answer, a slot for each of setting `slots` is taken for it. A renderer that does not come
-    with the farm is planned as one without reach, for its class is on the workers alone. Raises SpeechError.
+    with the farm is planned as one without reach and window, for its class is on the workers alone, and the warnings
+    say so. Raises SpeechError.
     """
     spec = wanted.spec
     geometry = geometry_for(known_geometry(spec.renderer), wanted.output)
@@ -140,8 +141,15 @@ def dry_run(
         expected=expected,
         noise=noise,
         rendered=rendered,
-        warnings=look.warnings,
+        warnings=(*look.warnings, *_unknown_geometry(spec.renderer)),
     )
+
+
+def _unknown_geometry(renderer: str) -> tuple[str, ...]:
+    if renderer in BUILT_IN:
+        return ()
+    told = f"renderer {renderer!r} does not come with the farm, so its reach and window are known to the workers alone"
+    return (f"{told}: planned as if it had neither, its chunks may be cut otherwise and compute more",)
 
 
 @dataclass(frozen=True)

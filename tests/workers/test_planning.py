@@ -217,6 +217,16 @@ def test_a_dry_run_without_a_farm_plans_for_the_slots_of_the_settings(settings: 
     assert found.expected.words == ("preview on cpu: 0.28 s for a second of video, assumed, not measured",)
 
 
+def test_a_dry_run_says_that_it_does_not_know_the_geometry_of_a_renderer_of_ones_own(
+    settings: Settings, tmp_path: Path
+) -> None:
+    with Farm(settings) as farm:
+        found = farm.dry_run(PORTRAIT, tone(tmp_path / "s.wav", 2), renderer="spoiling")
+    (warning,) = [each for each in found.to_dict()["warnings"] if "does not come with the farm" in each]
+    assert warning.startswith("renderer 'spoiling' does not come")
+    assert "its reach and window are known to the workers alone: planned as if it had neither" in warning
+
+
 def test_how_long_planning_took_is_kept_for_the_next_estimate(
     worker: Worker, settings: Settings, tmp_path: Path
 ) -> None:
