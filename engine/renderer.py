@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from engine.errors import MissingExtraError, UnknownRendererError
@@ -160,10 +160,13 @@ def targets_of(declarations: Iterable[str]) -> dict[str, str]:
     return targets
 
 
-def geometry_of(name: str, declared: Mapping[str, str]) -> Geometry:
-    """What the plan of a renderer needs: a built-in one's from the table, another's from its class."""
+def geometry_of(name: str, declared: Mapping[str, str], reaches: Mapping[str, int]) -> Geometry:
+    """What the plan of a renderer needs: a built-in one's from the table, another's from its class.
+
+    reaches: of built-in renderers, where another is set than the table's.
+    """
     if name in BUILT_IN and declared.get(name, BUILT_IN[name].target) == BUILT_IN[name].target:
-        return BUILT_IN[name].geometry
+        return known_geometry(name, reaches)
     return renderer_class(name, declared).geometry
 
 
@@ -174,9 +177,12 @@ def hears_of(name: str, declared: Mapping[str, str]) -> Hears:
     return renderer_class(name, declared).hears
 
 
-def known_geometry(name: str) -> Geometry:
+def known_geometry(name: str, reaches: Mapping[str, int]) -> Geometry:
     """The same where the classes of others cannot be imported: for those as if they had neither reach nor window."""
-    return BUILT_IN[name].geometry if name in BUILT_IN else Geometry()
+    if name not in BUILT_IN:
+        return Geometry()
+    geometry = BUILT_IN[name].geometry
+    return replace(geometry, reach=reaches.get(name, geometry.reach))
 
 
 def renderer_class(name: str, declared: Mapping[str, str]) -> type[Renderer]:

@@ -96,7 +96,7 @@ def dry_run(
     say so. Raises SpeechError.
     """
     spec = wanted.spec
-    geometry = geometry_for(known_geometry(spec.renderer), wanted.output)
+    geometry = geometry_for(known_geometry(spec.renderer, settings.reaches), wanted.output)
     look = _look(books, wanted, settings)
     ground = _ground(speech, wanted) if settings.reuse and look.reached else None
     with TemporaryDirectory(prefix="sonic-farm-plan-") as folder:

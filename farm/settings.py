@@ -24,6 +24,7 @@ from pydantic import (
     field_validator,
 )
 
+from engine.renderer import BUILT_IN
 from farm.errors import SettingsError
 from farm.hooks.receiver import url_problems
 
@@ -86,6 +87,14 @@ class Settings(BaseModel):
     weights: Path | None = Field(None, description="folder of Sonic's checkpoints (`farm weights fetch DIR`)")
     memory_mode: Literal["auto", "fast", "lean"] = Field(
         "auto", description="how Sonic spends GPU memory: fast, lean (small cards), or auto by what is free"
+    )
+
+    sonic_reach: int = Field(
+        BUILT_IN["sonic"].geometry.reach,
+        ge=0,
+        le=125,
+        description="generated frames at each end of a Sonic chunk's span that are thrown away, 12.5 a second "
+        "(`farm weights check DIR --reach`)",
     )
 
     lease_seconds: float = Field(60, ge=1, le=3600, description="how long a silent worker keeps its right to a chunk")
@@ -267,6 +276,11 @@ class Settings(BaseModel):
     def source(self, name: str) -> Source:
         """Where the value of a setting came from."""
         return self._sources.get(name, "default")
+
+    @property
+    def reaches(self) -> dict[str, int]:
+        """gen_frames of reach by renderer, of those whose reach is a setting."""
+        return {"sonic": self.sonic_reach}
 
     def shown(self) -> dict[str, str]:
         """Every value as text, secrets masked."""

@@ -142,7 +142,7 @@ def check(
             declared=declared,
         )
         if lesson.chunk_seconds is not None:
-            geometry = known_geometry(checked.spec.renderer)
+            geometry = known_geometry(checked.spec.renderer, settings.reaches)
             plan_chunks(checked.speech.frames25, chunk_seconds=lesson.chunk_seconds, geometry=geometry)
     except InputRefusedError as refusal:
         raise InputRefusedError(problems + refusal.problems) from None

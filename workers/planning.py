@@ -63,7 +63,7 @@ def _stored_plan(worker: Worker, job: str) -> PlanFile | None:
 def _make_plan(worker: Worker, request: JobRequest, attempt: Attempt) -> PlanFile:
     storage, folder, job, began = worker.storage, attempt.folder, request.id, time.monotonic()
     # first of all: a job whose renderer nobody offers waits, and that should cost nothing
-    renders = geometry_of(request.spec.renderer, _declared(worker))
+    renders = geometry_of(request.spec.renderer, _declared(worker), worker.settings.reaches)
     geometry = geometry_for(renders, request.output)
     source, pcm, m4a = folder / "speech", folder / "speech.pcm", folder / "speech.m4a"
     storage.get_file(keys.asset(request.speech), source)

@@ -200,7 +200,7 @@ def _part(kind: tuple[str, int], rights: Sequence[Right], look: _Look, settings:
     load = replace(load, waiting=load.waiting + round(seconds / settings.chunk_seconds / 2) * (len(rights) > 1))
     chunks, computed = 0, 0.0
     for right in rights:
-        geometry = geometry_for(known_geometry(renderer), settled(right.checked, settings))
+        geometry = geometry_for(known_geometry(renderer, settings.reaches), settled(right.checked, settings))
         frames25 = right.checked.speech.frames25
         asked = right.lesson.chunk_seconds
         length = chunk_length(asked, frames25 / FRAME_RATE, load=load, settings=settings, geometry=geometry)

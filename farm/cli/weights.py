@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from farm.cli.options import Json, examples
+from farm.cli.options import Json, examples, nearest_dir
 
 CHILD = (sys.executable, "-m", "engine.sonic.weights")
 """Needs torch, which the command line does without."""
@@ -49,6 +49,7 @@ def weights() -> None:
 
 @app.command("check", epilog=examples("farm weights check checkpoints", "farm weights check checkpoints --reach"))
 def check(
+    ctx: typer.Context,
     folder: Weights,
     reach: Reach = False,
     portrait: Portrait = None,
@@ -63,11 +64,16 @@ def check(
 
     With --reach, 10 s are then denoised in one piece and as two spans, on the GPU if there is one, and the reach is
     proposed from which on frames differ by less than 2 % of an ordinary frame step: 15 windows a denoising step.
+    Setting sonic_reach is what chunks are planned with.
     """
     given = {"--portrait": portrait, "--speech": speech, "--steps": steps, "--min-resolution": min_resolution}
     named = {name: value for name, value in given.items() if value is not None}
     if named and not reach:
         raise typer.BadParameter(f"{', '.join(named)} is for measuring: say --reach too")
+    if reach:
+        from farm.settings import Settings
+
+        named["--in-use"] = Settings.load({"dir": nearest_dir(ctx, None)}).sonic_reach
     options = [str(word) for pair in named.items() for word in pair]
     _run("reach" if reach else "check", folder, *options, as_json=as_json)
 

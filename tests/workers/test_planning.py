@@ -9,7 +9,7 @@ import pytest
 
 from engine.media.audio import decode_speech
 from engine.spec import OutputSpec, RenderSpec
-from farm import Farm, edit
+from farm import Farm, InputRefusedError, edit
 from farm.dryrun import Wanted, dry_run
 from farm.jobs.speeds import Work, speeds_of
 from farm.storage import keys
@@ -225,6 +225,26 @@ def test_a_dry_run_says_that_it_does_not_know_the_geometry_of_a_renderer_of_ones
     (warning,) = [each for each in found.to_dict()["warnings"] if "does not come with the farm" in each]
     assert warning.startswith("renderer 'spoiling' does not come")
     assert "its reach and window are known to the workers alone: planned as if it had neither" in warning
+
+
+def test_the_reach_that_is_set_is_what_sonic_is_planned_and_checked_with(
+    worker: Worker, settings: Settings, tmp_path: Path
+) -> None:
+    add_slots(worker, 1)
+    speech = tone(tmp_path / "s.wav", 40)
+    plans = []
+    for reach in (25, 38):
+        set_so = settings.model_copy(update={"sonic_reach": reach})
+        worker.settings = set_so
+        with Farm(set_so) as farm:
+            asked: dict[str, Any] = {"renderer": "sonic", "chunk_seconds": 15}
+            found = farm.dry_run(PORTRAIT, speech, **asked).plan
+            assert planned(worker, farm.submit(PORTRAIT, speech, token=f"reach-{reach}", **asked)).plan == found
+            with pytest.raises(InputRefusedError, match=f"wanted {reach / 12.5:g} or more for this renderer"):
+                farm.submit(PORTRAIT, speech, renderer="sonic", chunk_seconds=1)
+        plans.append(found)
+    assert [plan.geometry.reach for plan in plans] == [25, 38]
+    assert plans[0].computed < plans[1].computed
 
 
 def test_how_long_planning_took_is_kept_for_the_next_estimate(

@@ -84,7 +84,8 @@ def reach_verb(options: argparse.Namespace) -> int:
     reach = measure_reach(portrait, speech, spec, _progress())
     seconds = time.monotonic() - started
     if options.json:
-        _say(json.dumps(reach.to_dict() | {"steps": options.steps, "seconds": round(seconds, 1)}))
+        used = {"in_use": options.in_use, "steps": options.steps, "seconds": round(seconds, 1)}
+        _say(json.dumps(reach.to_dict() | used))
         return 0
     _say("reach in gen_frames   difference of the first frame kept, in ordinary frame steps")
     for tried, difference in reach.differences.items():
@@ -92,6 +93,7 @@ def reach_verb(options: argparse.Namespace) -> int:
     limit = f"under {MOST_DIFFERENCE:.0%} of an ordinary frame step"
     found = f"Reach {reach.proposed} is the smallest tried that stays {limit}."
     _say(found if reach.proposed is not None else f"None of these stays {limit}: chunks will differ at their cuts.")
+    _say(f"Chunks are planned with reach {options.in_use} here: setting sonic_reach (FARM_SONIC_REACH).")
     _say(f"Measured in {seconds:.0f} s, {options.steps} steps.")
     return 0
 
@@ -143,6 +145,7 @@ def _parser() -> argparse.ArgumentParser:
         if name == "reach":
             one.add_argument("--portrait", type=Path, help="a photo of a face")
             one.add_argument("--speech", type=Path, help="10 s of speech or more")
+            one.add_argument("--in-use", type=int, required=True, help="reach that chunks are planned with")
             one.add_argument("--steps", type=int, default=RenderSpec().steps)
             one.add_argument("--min-resolution", type=int, default=RenderSpec().min_resolution)
     return parser

@@ -175,20 +175,26 @@ def test_check_names_what_is_wrong_for_programs(tiny: Path, tmp_path: Path) -> N
 
 def test_reach_is_measured_on_the_folders_own_models(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FARM_WEIGHTS", "another folder")
-    done = here("reach", str(tiny), "--steps", "1", "--min-resolution", "128", "--json")
+    done = here("reach", str(tiny), "--in-use", "38", "--steps", "1", "--min-resolution", "128", "--json")
     assert done.returncode == 0, done.stderr
     assert "All files are right." in done.stderr
     said = json.loads(done.stdout)
     assert [one["reach"] for one in said["tried"]] == [0, 12, 25, 38]
     # windows of a single step share nothing: a span that ends with one of them needs no reach
     assert max(one["difference"] for one in said["tried"]) < 1e-4
-    assert said["proposed"] == 0
+    assert (said["proposed"], said["in_use"]) == (0, 38)
 
 
 def test_what_is_for_measuring_alone_is_refused_without_it(tiny: Path) -> None:
     done = farm("check", str(tiny), "--steps", "3")
     assert done.returncode == 2
     assert "--steps is for measuring: say --reach too" in done.stderr
+
+
+def test_the_reach_in_use_is_the_setting(tiny: Path) -> None:
+    done = farm("check", str(tiny), "--reach", FARM_SONIC_REACH="126")
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: FARM_SONIC_REACH is '126' (environment)")
 
 
 def test_a_portrait_to_measure_with_that_is_not_there_is_named_before_files_are_read(tiny: Path) -> None:
@@ -198,7 +204,7 @@ def test_a_portrait_to_measure_with_that_is_not_there_is_named_before_files_are_
 
 
 def test_reach_is_not_measured_on_wrong_files(tmp_path: Path) -> None:
-    done = here("reach", str(tmp_path), "--json")
+    done = here("reach", str(tmp_path), "--in-use", "25", "--json")
     assert done.returncode == 2
     assert (
         "cannot be measured before its files are right" in json.loads(done.stderr.splitlines()[-1])["error"]["message"]
