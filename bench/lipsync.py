@@ -43,6 +43,7 @@ VOICES = {
     "lesson": ROOT / "samples" / "lesson.opus",
     "greeting": ROOT / "samples" / "greeting.opus",
     "quick": ROOT / "tests" / "engine" / "media" / "voices" / "quick.opus",
+    "slow": ROOT / "tests" / "engine" / "media" / "voices" / "slow.opus",
 }
 LAGS_MS = (-80, -40, -20, 0, 20, 40, 80)
 WANTED_MS = 10

@@ -31,6 +31,7 @@ VOICES = {
     "lesson": ROOT / "samples" / "lesson.opus",
     "greeting": ROOT / "samples" / "greeting.opus",
     "quick": Path(__file__).with_name("voices") / "quick.opus",
+    "slow": Path(__file__).with_name("voices") / "slow.opus",
 }
 
 
