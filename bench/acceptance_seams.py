@@ -68,7 +68,7 @@ def _judged(
 ) -> Joined:
     frames = [scene.frames[START - 1], *seam, other[STOP]]
     step = max(distance(one, two) for one, two in pairwise(frames))
-    around = [*measures[0].step[START - NEARBY : STOP], *measures[1].step[START : STOP + NEARBY]]
+    around = [*measures[0].step[max(0, START - NEARBY) : STOP], *measures[1].step[START : STOP + NEARBY]]
     ordinary = float(np.median([value for value in around if value is not None]))
     apart = [distance(old, new) for old, new in zip(scene.frames[START:STOP], other[START:STOP], strict=True)]
     numbers = SeamNumbers(
