@@ -7,8 +7,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
-from acceptance_scenes import COLLINS, HOPPER, Frame, Scene, onto, rendered, with_a_shifted_head
 
+from bench.acceptance_scenes import COLLINS, HOPPER, Frame, Scene, onto, rendered, with_a_shifted_head
 from engine.media.acceptance import movement, seam_problem
 from engine.media.image import load_portrait
 from engine.media.seam import LEAST_STEP, NEARBY, SeamNumbers, distance, mix
@@ -41,6 +41,8 @@ OTHER_SIDES: dict[str, Callable[[Scene], list[Frame]]] = {
     "another seed": of_another_seed,
     "another person": of_another_person,
 }
+EITHER = {"another person"}
+"""Other sides to which a good fade may pass as a seam: the chunk behind it is refused for its face."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,15 @@ class SeamRow:
     largest: float
     refused: int
     count: int
+
+    @property
+    def wrong(self) -> str | None:
+        """Hard cuts that passed, or mended seams that were refused."""
+        if self.way == "hard cut" and self.refused < self.count:
+            return f"{self.other_side}: {self.count - self.refused} of {self.count} hard cuts were accepted"
+        if self.way != "hard cut" and self.refused and self.other_side not in EITHER:
+            return f"{self.other_side}: {self.refused} of {self.count} mended seams were refused"
+        return None
 
 
 def seam_rows(scenes: list[Scene]) -> list[SeamRow]:
