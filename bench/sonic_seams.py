@@ -1,15 +1,19 @@
 """How a chunked Sonic job differs from the same job in one piece, frame by frame, with and without what prevents it.
 
-    python -m bench.sonic_seams [--picture FILE]
+    python -m bench.sonic_seams [--picture FILE] [--json]
 
 A tiny model (two levels, window 8, shift 3, 6 steps, weights and conditioning drawn by lot) denoises a job of 100
-gen_frames in one piece, in three chunks, and in four whose cuts lie half a chunk elsewhere. Differences are of latents,
-in units of the mean difference between neighbouring frames. Prints Markdown; takes a minute or two on a CPU.
+gen_frames in one piece, in three chunks, and in four whose cuts lie half a chunk elsewhere. As the farm does it, a
+chunk's span is the one that engine/plan.py gives it. Differences are of latents, in units of the mean difference
+between neighbouring frames. Prints Markdown; takes a minute or two on a CPU. Exit code 1 where those of the farm beside
+a cut are more than tests/engine/sonic/test_denoise.py lets them be.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import sys
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import pairwise
@@ -21,6 +25,7 @@ import numpy as np
 import torch
 from diffusers import EulerDiscreteScheduler
 
+from engine.plan import GEN_RATE, Geometry, plan_chunks
 from engine.sonic.config import LATENT_PIXELS, SonicConfig
 from engine.sonic.context import Conditioning
 from engine.sonic.denoise import denoise, noise_for, on_ring
@@ -29,41 +34,52 @@ from engine.sonic.weights import tiny
 from tests.golden.weights import fill
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
     from torch import Tensor
 
 FRAMES, WINDOW, SHIFT, STEPS, SIDE = 100, 8, 3, 6, 8
-REACH = WINDOW
+GEOMETRY = Geometry(reach=WINDOW, window=WINDOW, fade=2)
+WANTED = 0.02
+"""Ordinary frame steps beside a cut, at most, as the farm does it."""
 CUTS = {"three chunks": (0, 33, 67, FRAMES), "cuts moved by half a chunk": (0, 17, 50, 83, FRAMES)}
 COLOURS = {"three chunks": (190, 90, 20), "cuts moved by half a chunk": (40, 110, 230)}  # blue, green, red
 WIDTH, PANEL, LEFT, TOP = 1000, 190, 60, 44
 MOST_SHOWN = 0.6
 """Ordinary frame steps at the upper edge of a panel."""
+Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Chunking:
-    """A way to render a chunk: how much more than the kept frames, and whether windows lie as in the whole job."""
+    """A way to render chunks: the spans of theirs for some cuts, and whether a span is taken for a job of its `own`."""
 
     name: str
-    reach: int
-    absolute: bool
+    spans: Callable[[tuple[int, ...]], list[Span]]
+    own: bool = False
 
-    def latents(self, kept: tuple[int, int]) -> Tensor:
-        """Of the kept gen_frames."""
-        start, stop = max(0, kept[0] - self.reach), min(FRAMES, kept[1] + self.reach)
-        if not self.absolute:  # windows are counted from the span's start, as a renderer without a farm would
-            return rendered((start, stop), own=True)[kept[0] - start : kept[1] - start]
-        if self.reach:
-            start, stop = start // WINDOW * WINDOW, min(FRAMES, -(-stop // WINDOW) * WINDOW)
-            start, stop = on_ring((start, stop), FRAMES, WINDOW)
-        return rendered((start, stop))[kept[0] - start : kept[1] - start]
+    def latents(self, cuts: tuple[int, ...]) -> Tensor:
+        """Of the job, each gen_frame by the chunk that keeps it."""
+        kept = zip(pairwise(cuts), self.spans(cuts), strict=True)
+        return torch.cat([rendered(span, own=self.own)[a - span[0] : b - span[0]] for (a, b), span in kept])
 
 
+def planned(cuts: tuple[int, ...]) -> list[Span]:
+    """What the farm's plan has computed for these cuts, on the job's ring."""
+    plan = plan_chunks(2 * FRAMES - 1, chunk_seconds=FRAMES / GEN_RATE, geometry=GEOMETRY, keep=list(pairwise(cuts)))
+    return [on_ring(chunk.span, FRAMES, WINDOW) for chunk in plan.chunks]
+
+
+def grown(cuts: tuple[int, ...], *, reach: int) -> list[Span]:
+    return [(max(0, start - reach), min(FRAMES, stop + reach)) for start, stop in pairwise(cuts)]
+
+
+FARM = Chunking("as the farm does it", planned)
 CHUNKINGS = (
-    Chunking("as the farm does it", REACH, absolute=True),
-    Chunking("without reach", 0, absolute=True),
-    Chunking("with reach, windows from the span's start", REACH + 3, absolute=False),
+    FARM,
+    Chunking("without reach", partial(grown, reach=0)),
+    Chunking("with reach, windows from the span's start", partial(grown, reach=WINDOW + 3), own=True),
 )
 
 
@@ -95,7 +111,7 @@ def job() -> Conditioning:
     )
 
 
-def rendered(span: tuple[int, int], *, own: bool = False) -> Tensor:
+def rendered(span: Span, *, own: bool = False) -> Tensor:
     """Latents of a span on the job's ring; of its `own`, as if it were the whole job, but with the job's noise."""
     frames = [frame % FRAMES for frame in range(*span)]
     part = replace(job(), audio_tokens=job().audio_tokens[frames], motion_buckets=job().motion_buckets[frames])
@@ -113,20 +129,23 @@ def rendered(span: tuple[int, int], *, own: bool = False) -> Tensor:
 
 def differences(chunking: Chunking, cuts: tuple[int, ...], whole: Tensor) -> NDArray[np.float64]:
     """Of every gen_frame, in ordinary frame steps."""
-    chunked = torch.cat([chunking.latents(kept) for kept in pairwise(cuts)])
     ordinary = (whole[1:] - whole[:-1]).abs().mean()
-    return ((chunked - whole).abs().mean((1, 2, 3)) / ordinary).double().numpy()
+    return ((chunking.latents(cuts) - whole).abs().mean((1, 2, 3)) / ordinary).double().numpy()
 
 
-def table(found: dict[tuple[str, str], NDArray[np.float64]]) -> str:
-    rows = ["| | cuts | beside a cut | elsewhere | worst frame |", "|---|---|---|---|---|"]
-    for (name, cuts), values in found.items():
-        beside = np.zeros(FRAMES, bool)
-        for cut in CUTS[cuts][1:-1]:
-            beside[cut - 1 : cut + 1] = True
-        figures = values[beside].mean(), values[~beside].mean(), values.max()
-        rows.append(f"| {name} | {cuts} | {' | '.join(f'{figure:.4f}' for figure in figures)} |")
-    return "\n".join(rows)
+def row(name: str, cuts: str, values: NDArray[np.float64]) -> dict[str, str | float]:
+    beside = np.zeros(FRAMES, bool)
+    for cut in CUTS[cuts][1:-1]:
+        beside[cut - 1 : cut + 1] = True
+    figures = {"beside": values[beside].mean(), "elsewhere": values[~beside].mean(), "worst": values.max()}
+    return {"name": name, "cuts": cuts} | {what: round(float(figure), 4) for what, figure in figures.items()}
+
+
+def table(rows: list[dict[str, str | float]]) -> str:
+    lines = ["| | cuts | beside a cut | elsewhere | worst frame |", "|---|---|---|---|---|"]
+    return "\n".join(
+        [*lines, *("| {name} | {cuts} | {beside:.4f} | {elsewhere:.4f} | {worst:.4f} |".format(**row) for row in rows)]
+    )
 
 
 def picture(found: dict[tuple[str, str], NDArray[np.float64]]) -> NDArray[np.uint8]:
@@ -160,6 +179,7 @@ def picture(found: dict[tuple[str, str], NDArray[np.float64]]) -> NDArray[np.uin
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--picture", type=Path, help="PNG to draw into")
+    parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(1)
     whole = rendered((0, FRAMES))
@@ -168,9 +188,11 @@ def main() -> None:
         for chunking in CHUNKINGS
         for name, cuts in CUTS.items()
     }
-    print(table(found))
+    rows = [row(*which, values) for which, values in found.items()]
+    print(json.dumps({"rows": rows, "farm": FARM.name, "wanted": WANTED}) if args.json else table(rows))
     if args.picture:
         cv2.imwrite(str(args.picture), picture(found))
+    sys.exit(0 if all(row["beside"] <= WANTED for row in rows if row["name"] == FARM.name) else 1)
 
 
 if __name__ == "__main__":

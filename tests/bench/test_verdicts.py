@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from bench.acceptance_seams import OTHER_SIDES, SeamRow
+from bench.sonic_seams import CUTS, FARM, WINDOW
 
 
 @pytest.mark.parametrize(
@@ -23,3 +26,13 @@ def test_acceptance_of_seams_is_judged_by_what_the_bench_joined(
 ) -> None:
     assert other_side in OTHER_SIDES
     assert SeamRow(other_side, way, 1.0, 2.0, refused, 5).wrong == said
+
+
+@pytest.mark.parametrize("cuts", CUTS.values(), ids=CUTS)
+def test_sonics_chunks_as_the_farm_does_them_have_spans_of_its_plan_which_begin_anywhere(cuts: tuple[int, ...]) -> None:
+    spans = FARM.spans(cuts)
+    assert any(start % WINDOW for start, _ in spans)
+    assert all((stop - start) % WINDOW == 0 for start, stop in spans)
+    for (first, last), (start, stop) in zip(pairwise(cuts), spans, strict=True):
+        assert start <= first - WINDOW
+        assert stop >= last + WINDOW, "at the job's ends round the ring"
