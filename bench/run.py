@@ -2,8 +2,9 @@
 
     python bench/run.py [--full] [--json]
 
-Without --full the lessons of one and two hours and the acceptance of 20 renders are left out, and the stitch takes 5
-minutes of video instead of 120. With it an hour or two pass.
+With --full every bench of which something is wanted runs whole, which takes hours; without it some are left out or
+made smaller, as --help says one by one. Exit code 1 where a figure misses what is wanted of it, or a bench says so of
+itself.
 """
 
 from __future__ import annotations
@@ -16,33 +17,62 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
-HERE = Path(__file__).parent
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+HERE = Path(__file__).resolve().parent
 ALONE = {"preview, head 3 pixels aside", "preview, 8 levels brighter"}
 """Materials of bench/seams.py that show one fault of the first alone."""
+VERDICTS = {True: "reached", False: "MISSED", None: "not judged"}
 
 
 @dataclass(frozen=True)
 class Line:
-    """One thing measured: what, the figure, what is wanted, whether it is reached."""
+    """One thing measured: what, the figure, what is wanted, and whether it is reached; None where nothing is wanted."""
 
     what: str
     found: str
     wanted: str
-    reached: bool
+    reached: bool | None
 
 
-def run(script: str, *arguments: str) -> dict[str, Any]:
-    """What a bench prints with --json, measured in a process of its own; it may exit 1 for what was not reached."""
-    print(f"... bench/{script} {' '.join(arguments)}", file=sys.stderr, flush=True)
-    command = [sys.executable, str(HERE / script), *arguments, "--json"]
+@dataclass(frozen=True)
+class Bench:
+    """A script and what its figures say. full, quick: its arguments with --full and without; None: it is left out."""
+
+    script: str
+    lines: Callable[[dict[str, Any]], list[Line]]
+    full: str = ""
+    quick: str | None = ""
+
+
+def run(script: str, arguments: str, *, folder: Path) -> tuple[dict[str, Any], bool]:
+    """What a bench prints with --json, measured in a process of its own, and whether it says that all was reached.
+
+    It works in `folder`, and what it printed is left there for those that read it.
+    """
+    print(f"... bench/{script} {arguments}", file=sys.stderr, flush=True)
+    command = [sys.executable, str(HERE / script), *arguments.split(), "--json"]
     environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, env=environment)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, env=environment, cwd=folder)
     if done.returncode not in {0, 1} or not done.stdout:
         raise subprocess.CalledProcessError(done.returncode, command)
-    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
+    printed = done.stdout.strip().splitlines()[-1]
+    (folder / script).with_suffix(".json").write_text(printed, encoding="utf-8")
+    found: dict[str, Any] = json.loads(printed)
+    return found, done.returncode == 0
+
+
+def measured(bench: Bench, arguments: str, *, folder: Path) -> list[Line]:
+    """Its lines, and one more where the bench itself misses what none of them tells."""
+    found, reached = run(bench.script, arguments, folder=folder)
+    lines = bench.lines(found)
+    if reached or any(line.reached is False for line in lines):
+        return lines
+    return [*lines, Line(f"bench/{bench.script} {arguments}".strip(), "its own verdict", "exit code 0", reached=False)]
 
 
 def machine() -> str:
@@ -52,34 +82,24 @@ def machine() -> str:
     return f"{name}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
-def lesson_lines(full: bool) -> list[Line]:
-    ten = run("lesson.py", "--minutes", "10")
-    lines = [
-        Line(
-            "10-minute lesson, 512x512, two slots, submit to file",
-            f"{ten['times_real_time']} x real time ({ten['seconds']} s)",
-            "4 x or more",
-            ten["times_real_time"] >= 4,
-        ),
-        Line(
-            "idle gap of a slot between two chunks, median",
-            f"{ten['idle_gap_ms_median']} ms",
-            "under 150 ms",
-            ten["idle_gap_ms_median"] < 150,
-        ),
-        memory_line(ten),
-    ]
-    return [*lines, *long_lesson_lines()] if full else lines
-
-
-def long_lesson_lines() -> list[Line]:
-    two_hours = run("lesson.py", "--minutes", "120")
-    late = max(map(abs, two_hours["speech_late_ms"].values()))
+def lesson_lines(found: dict[str, Any]) -> list[Line]:
+    speed, gap = found["times_real_time"], found["idle_gap_ms_median"]
+    what = "10-minute lesson, 512x512, two slots, submit to file"
     return [
-        memory_line(run("lesson.py", "--minutes", "60")),
-        memory_line(two_hours, most=600),
-        Line("speech against pictures, start and end of two hours", f"{late:.2f} ms", "under 2 ms", late < 2),
+        Line(what, f"{speed} x real time ({found['seconds']} s)", "4 x or more", speed >= 4),
+        Line("idle gap of a slot between two chunks, median", f"{gap} ms", "under 150 ms", gap < 150),
+        memory_line(found),
     ]
+
+
+def hour_lines(found: dict[str, Any]) -> list[Line]:
+    return [memory_line(found)]
+
+
+def two_hours_lines(found: dict[str, Any]) -> list[Line]:
+    late = max(map(abs, found["speech_late_ms"].values()))
+    what = "speech against pictures, start and end of two hours"
+    return [memory_line(found, most=600), Line(what, f"{late:.2f} ms", "under 2 ms", late < 2)]
 
 
 def memory_line(found: dict[str, Any], *, most: int = 500) -> Line:
@@ -92,38 +112,34 @@ def memory_line(found: dict[str, Any], *, most: int = 500) -> Line:
     )
 
 
-def stitch_lines(full: bool) -> list[Line]:
-    minutes = 30 if full else 5
-    found = run("stitch.py", "--minutes", str(minutes))
-    lines = [
-        Line(
-            f"stitching {minutes} minutes against decoding and encoding them",
-            f"{found['ratio']} x faster ({found['stitch_seconds']} s)",
-            "15 x or more",
-            found["ratio"] >= 15,
-        )
-    ]
-    if full:
-        long = run("stitch.py", "--minutes", "120")
-        seconds = long["stitch_seconds"]
-        lines.append(Line("stitching 120 minutes, speech encoded before", f"{seconds} s", "under 60 s", seconds < 60))
-    return lines
+def stitch_lines(found: dict[str, Any]) -> list[Line]:
+    ratio = found["ratio"]
+    what = f"stitching {found['minutes']:g} minutes against decoding and encoding them"
+    figure = f"{ratio} x faster ({found['stitch_seconds']} s)"
+    if found["sides_agree"]:
+        return [Line(what, figure, "15 x or more", ratio >= 15)]
+    return [Line(f"{what}, where all seams' sides differ", figure, "", None)]
 
 
-def plan_lines() -> list[Line]:
-    rows = run("plan.py")["nominal"]
+def long_stitch_lines(found: dict[str, Any]) -> list[Line]:
+    seconds = found["stitch_seconds"]
+    what = "stitching 120 minutes whose seams' sides agree, speech encoded before"
+    return [Line(what, f"{seconds} s", "under 60 s", seconds < 60)]
+
+
+def plan_lines(found: dict[str, Any]) -> list[Line]:
     lines = []
     for seconds, most in ((30, 0.16), (60, 0.08)):
-        worst = max(row[f"waste_{seconds}"] for row in rows)
+        worst = max(row[f"waste_{seconds}"] for row in found["nominal"])
         lines.append(
             Line(f"Sonic: waste at about {seconds} s kept", f"{worst:.2%} at most", f"under {most:.0%}", worst < most)
         )
     return lines
 
 
-def seam_lines() -> list[Line]:
+def seam_lines(found: dict[str, Any]) -> list[Line]:
     lines = []
-    for material, ways in run("seams.py")["seams"].items():
+    for material, ways in found["seams"].items():
         if material in ALONE:
             continue
         ours = ways["ours"]["step"]
@@ -133,8 +149,56 @@ def seam_lines() -> list[Line]:
     return lines
 
 
-def batch_lines() -> list[Line]:
-    found = run("batch.py")
+def sonic_lines(found: dict[str, Any]) -> list[Line]:
+    wanted = found["wanted"]
+    return [
+        Line(
+            f"tiny Sonic in chunks against one piece, {row['cuts']}",
+            f"{row['beside']:.4f} of a frame's step beside a cut",
+            f"{wanted} or less",
+            row["beside"] <= wanted,
+        )
+        for row in found["rows"]
+        if row["name"] == found["farm"]
+    ]
+
+
+def lag_lines(found: dict[str, Any]) -> list[Line]:
+    return [
+        Line(
+            "injected lags of mouth against speech",
+            f"{found['recovered']} of {found['of']} recovered, largest error {found['largest_error_ms']} ms",
+            "all, within 10 ms",
+            found["recovered"] == found["of"],
+        )
+    ]
+
+
+def jitter_lines(found: dict[str, Any]) -> list[Line]:
+    ours = found["ours, 0.3"]
+    lost = found["as rendered"]["mouth_and_speech"] - ours["mouth_and_speech"]
+    return [
+        Line(
+            "one pixel of jitter at 25 frames a second, smoothing 0.3",
+            f"{ours['jitter']:.2f} left, correlation of mouth and speech {-lost:+.3f}",
+            "0.5 or less, -0.02 or better",
+            ours["jitter"] <= 0.5 and lost < 0.02,
+        )
+    ]
+
+
+def acceptance_lines(found: dict[str, Any]) -> list[Line]:
+    return [
+        Line(
+            f"defects found, {found['renders']} clean renders accepted, seams joined",
+            "; ".join(f"{name} {times} of {of}" for name, (times, of) in found["found"].items()),
+            "all that can be told, and no clean one refused",
+            not found["wrong"],
+        )
+    ]
+
+
+def batch_lines(found: dict[str, Any]) -> list[Line]:
     last = found["killed"]
     return [
         Line(
@@ -152,51 +216,26 @@ def batch_lines() -> list[Line]:
     ]
 
 
-def picture_lines(full: bool) -> list[Line]:
-    lags, ways = run("lipsync.py"), run("smoothing.py")
-    ours = ways["ours, 0.3"]
-    lost = ways["as rendered"]["mouth_and_speech"] - ours["mouth_and_speech"]
-    lines = [
-        Line(
-            "injected lags of mouth against speech",
-            f"{lags['recovered']} of {lags['of']} recovered, largest error {lags['largest_error_ms']} ms",
-            "all, within 10 ms",
-            lags["recovered"] == lags["of"],
-        ),
-        Line(
-            "one pixel of jitter, smoothing 0.3",
-            f"{ours['jitter']:.2f} left, correlation of mouth and speech {-lost:+.3f}",
-            "0.5 or less, -0.02 or better",
-            ours["jitter"] <= 0.5 and lost < 0.02,
-        ),
-    ]
-    if full:
-        accepted = run("acceptance.py")
-        lines.append(
-            Line(
-                f"defects found, {accepted['renders']} clean renders accepted",
-                "; ".join(f"{name} {found} of {of}" for name, (found, of) in accepted["found"].items()),
-                "all that can be told, and no clean one refused",
-                not accepted["wrong"],
-            )
-        )
-    return lines
+def show_lines(found: dict[str, Any]) -> list[Line]:
+    return [Line(f"farm batch show, {found['rows']:,} rows", f"{found['show_s']} s", "under 1 s", found["show_s"] < 1)]
 
 
-def books_lines(full: bool) -> list[Line]:
-    found = run("books.py") if full else run("books.py", "--jobs", "1000")
-    p99, share = found["choose_ms"]["p99"], run("fairness.py")
+def books_lines(found: dict[str, Any]) -> list[Line]:
+    p99 = found["choose_ms"]["p99"]
     return [
         Line("Redis for a chunk", f"{found['chunk_bytes']} bytes", "under 1 KB", found["chunk_bytes"] < 1024),
         Line("Redis for a job", f"{found['job_bytes']} bytes", "under 4 KB", found["job_bytes"] < 4096),
         Line(f"next of {found['chunks']} chunks, 99th percentile", f"{p99} ms", "under 5 ms", p99 < 5),
         Line(f"counting a batch of {found['jobs']}", f"{found['count_ms']} ms", "under 1 s", found["count_ms"] < 1000),
-        Line("slot time of owners weighted 1:1:2", f"{share['worst']:.1%} off", "within 5 %", share["reached"]),
     ]
 
 
-def folder_lines(full: bool) -> list[Line]:
-    found = run("folder.py") if full else run("folder.py", "--pairs", "500")
+def share_lines(found: dict[str, Any]) -> list[Line]:
+    what = "slot time of owners weighted 1:1:2"
+    return [Line(what, f"{found['worst']:.1%} off", "within 5 %", found["reached"])]
+
+
+def folder_lines(found: dict[str, Any]) -> list[Line]:
     fire, many, flat = found["dropped"], found["many"], found["flat"]
     wrong = fire["twice"] + fire["lost"] + fire["left_in_inbox"]
     return [
@@ -215,13 +254,7 @@ def folder_lines(full: bool) -> list[Line]:
     ]
 
 
-def show_line(full: bool) -> Line:
-    found = run("batch_life.py") if full else run("batch_life.py", "--look")
-    return Line(f"farm batch show, {found['rows']:,} rows", f"{found['show_s']} s", "under 1 s", found["show_s"] < 1)
-
-
-def scale_lines(full: bool) -> list[Line]:
-    rows = run("scale.py", "--slots", "2,8,16,32,40" if full else "2")["rows"]
+def scale_lines(found: dict[str, Any]) -> list[Line]:
     return [
         Line(
             f"slot time inside a renderer that waits 2 s a chunk, {row['slots']} slots",
@@ -229,12 +262,26 @@ def scale_lines(full: bool) -> list[Line]:
             "97 % or more",
             row["inside"] >= 0.97,
         )
-        for row in rows
+        for row in found["rows"]
     ]
 
 
-def watching_line(script: str, what: str) -> Line:
-    found = run(script)
+def model_lines(found: dict[str, Any]) -> list[Line]:
+    off = {slots: 100 * abs(inside - model) for slots, (inside, model) in found["held"].items()}
+    figures = ", ".join(f"{points:.1f}" for points in off.values())
+    what = f"the model of that, {', '.join(off)} slots"
+    return [Line(what, f"{figures} points off", "1 point at most", max(off.values()) <= 1)]
+
+
+def scrape_lines(found: dict[str, Any]) -> list[Line]:
+    return [watching_line("a scrape of /metrics", found)]
+
+
+def glance_lines(found: dict[str, Any]) -> list[Line]:
+    return [watching_line("a look of farm top", found)]
+
+
+def watching_line(what: str, found: dict[str, Any]) -> Line:
     wanted = found["wanted"]
     return Line(
         f"{what} with {found['jobs']:,} jobs and {found['slots']} slots",
@@ -244,32 +291,59 @@ def watching_line(script: str, what: str) -> Line:
     )
 
 
+BENCHES = (
+    Bench("lesson.py", lesson_lines, full="--minutes 10", quick="--minutes 10"),
+    Bench("lesson.py", hour_lines, full="--minutes 60", quick=None),
+    Bench("lesson.py", two_hours_lines, full="--minutes 120", quick=None),
+    Bench("stitch.py", stitch_lines, full="--minutes 30", quick="--minutes 5"),
+    Bench("stitch.py", stitch_lines, full="--minutes 30 --disagree", quick=None),
+    Bench("stitch.py", long_stitch_lines, full="--minutes 120", quick=None),
+    Bench("plan.py", plan_lines),
+    Bench("seams.py", seam_lines),
+    Bench("sonic_seams.py", sonic_lines, quick=None),
+    Bench("lipsync.py", lag_lines),
+    Bench("smoothing.py", jitter_lines),
+    Bench("acceptance.py", acceptance_lines, quick=None),
+    Bench("batch.py", batch_lines),
+    Bench("batch_life.py", show_lines, full="--look", quick="--look"),
+    Bench("books.py", books_lines, full="--jobs 10000", quick="--jobs 1000"),
+    Bench("fairness.py", share_lines),
+    Bench("scale.py", scale_lines, full="--slots 2,8,16,24,32,40", quick="--slots 2"),
+    Bench("scale_model.py", model_lines, full="scale.json", quick=None),
+    Bench("scrape.py", scrape_lines),
+    Bench("glance.py", glance_lines),
+    Bench("folder.py", folder_lines, full="--pairs 5000", quick="--pairs 500"),
+)
+"""What `make bench` runs, in order; the model reads what the bench before it printed."""
+
+
+def reduced() -> Iterator[tuple[str, str, str]]:
+    """What is not whole without --full: a script, how it runs with it, and how without."""
+    for bench in BENCHES:
+        if bench.quick != bench.full:
+            yield bench.script, bench.full or "whole", "left out" if bench.quick is None else bench.quick
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--full", action="store_true", help="lessons of one and two hours, more stitching, acceptance")
+    table = "\n".join(f"  {script:15} {full:26} {quick}" for script, full, quick in reduced())
+    words = f"{__doc__}\n  {'script':15} {'with --full':26} without\n{table}\n"
+    parser = argparse.ArgumentParser(description=words, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--full", action="store_true", help="leave nothing out")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    lines = [
-        *lesson_lines(args.full),
-        *stitch_lines(args.full),
-        *plan_lines(),
-        *seam_lines(),
-        *picture_lines(args.full),
-        *batch_lines(),
-        show_line(args.full),
-        *books_lines(args.full),
-        *scale_lines(args.full),
-        watching_line("scrape.py", "a scrape of /metrics"),
-        watching_line("glance.py", "a look of farm top"),
-        *folder_lines(args.full),
-    ]
+    lines = []
+    with TemporaryDirectory(prefix="sonic-farm-bench-") as folder:
+        for bench in BENCHES:
+            arguments = bench.full if args.full else bench.quick
+            if arguments is not None:
+                lines += measured(bench, arguments, folder=Path(folder))
     if args.json:
         print(json.dumps({"machine": machine(), "lines": [vars(line) for line in lines]}))
     else:
         print(f"\nMeasured on {machine()}\n\n| what | found | wanted | |\n|---|---|---|---|")
         for line in lines:
-            print(f"| {line.what} | {line.found} | {line.wanted} | {'reached' if line.reached else 'MISSED'} |")
-    sys.exit(0 if all(line.reached for line in lines) else 1)
+            print(f"| {line.what} | {line.found} | {line.wanted} | {VERDICTS[line.reached]} |")
+    sys.exit(1 if any(line.reached is False for line in lines) else 0)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import pytest
 
 from bench.acceptance_seams import OTHER_SIDES, SeamRow
+from bench.run import BENCHES, HERE, Bench, Line, measured, reduced
 from bench.sonic_seams import CUTS, FARM, WINDOW
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PERFORMANCE = (HERE.parent / "docs" / "performance.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -36,3 +44,42 @@ def test_sonics_chunks_as_the_farm_does_them_have_spans_of_its_plan_which_begin_
     for (first, last), (start, stop) in zip(pairwise(cuts), spans, strict=True):
         assert start <= first - WINDOW
         assert stop >= last + WINDOW, "at the job's ends round the ring"
+
+
+def test_what_is_reduced_without_full_is_what_the_documentation_says_row_by_row() -> None:
+    rows = re.findall(r"^\| `bench/(\w+\.py)` \| (.*) \| (.*) \|$", PERFORMANCE, re.MULTILINE)
+    assert [tuple(cell.strip("`") for cell in row) for row in rows] == list(reduced())
+
+
+def test_a_bench_is_run_in_full_or_the_documentation_says_that_it_only_measures() -> None:
+    scripts = {path.name for path in HERE.glob("*.py") if "__main__" in path.read_text(encoding="utf-8")} - {"run.py"}
+    run = {bench.script for bench in BENCHES}
+    assert run <= scripts
+    (named,) = re.findall(r"which takes hours; (.*?) only measure", PERFORMANCE, re.DOTALL)
+    assert scripts - run == set(re.findall(r"`bench/(\w+\.py)`", named))
+
+
+def line(reached: bool | None) -> Line:
+    return Line("what", "found", "wanted", reached)
+
+
+@pytest.mark.parametrize(
+    ("script", "lines", "verdicts"),
+    [
+        pytest.param("print('{}')", [line(True)], [True], id="a figure that is reached"),
+        pytest.param("print('{}')", [line(None)], [None], id="one of which nothing is wanted"),
+        pytest.param("print('{}'); raise SystemExit(1)", [line(False)], [False], id="a figure that is missed"),
+        pytest.param(
+            "print('{}'); raise SystemExit(1)",
+            [line(True), line(None)],
+            [True, None, False],
+            id="a miss that no figure tells",
+        ),
+    ],
+)
+def test_a_bench_that_ends_with_1_is_never_all_reached(
+    tmp_path: Path, script: str, lines: list[Line], verdicts: list[bool | None]
+) -> None:
+    (tmp_path / "some.py").write_text(script)
+    bench = Bench(str(tmp_path / "some.py"), lambda _: lines)
+    assert [one.reached for one in measured(bench, "", folder=tmp_path)] == verdicts
