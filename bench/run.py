@@ -129,11 +129,13 @@ def long_stitch_lines(found: dict[str, Any]) -> list[Line]:
 
 def plan_lines(found: dict[str, Any]) -> list[Line]:
     lines = []
-    for seconds, most in ((30, 0.16), (60, 0.08)):
-        worst = max(row[f"waste_{seconds}"] for row in found["nominal"])
-        lines.append(
-            Line(f"Sonic: waste at about {seconds} s kept", f"{worst:.2%} at most", f"under {most:.0%}", worst < most)
-        )
+    for seconds, most in found["wanted"].items():
+        nominal, usual = (max(row[f"waste_{seconds}"] for row in found[name]) for name in ("nominal", "by_default"))
+        what = f"Sonic's waste, chunk_seconds {seconds}"
+        lines += [
+            Line(f"{what}, nominal: no motion filter", f"{nominal:.2%} at most", f"under {most:.0%}", nominal < most),
+            Line(f"{what}, by default: with the motion filter", f"{usual:.2%} at most", "", None),
+        ]
     return lines
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -9,8 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench.acceptance_seams import OTHER_SIDES, SeamRow
-from bench.run import BENCHES, HERE, Bench, Line, measured, reduced
+from bench.plan import WANTED, plans
+from bench.run import BENCHES, HERE, Bench, Line, measured, plan_lines, reduced
 from bench.sonic_seams import CUTS, FARM, WINDOW
+from farm.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,3 +86,14 @@ def test_a_bench_that_ends_with_1_is_never_all_reached(
     (tmp_path / "some.py").write_text(script)
     bench = Bench(str(tmp_path / "some.py"), lambda _: lines)
     assert [one.reached for one in measured(bench, "", folder=tmp_path)] == verdicts
+
+
+def test_sonics_waste_is_judged_for_the_nominal_plan_and_shown_as_the_farm_does_it_by_default() -> None:
+    lines = plan_lines(json.loads(json.dumps({**plans(), "wanted": WANTED})))  # as the bench prints it
+    assert {one.what.removeprefix("Sonic's waste, "): one.reached for one in lines} == {
+        "chunk_seconds 30, nominal: no motion filter": True,
+        "chunk_seconds 30, by default: with the motion filter": None,
+        "chunk_seconds 60, nominal: no motion filter": True,
+        "chunk_seconds 60, by default: with the motion filter": None,
+    }
+    assert Settings.model_fields["chunk_seconds"].default in WANTED, "the farm's own length is among them"
