@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 HERE = Path(__file__).resolve().parent
-ALONE = {"preview, head 3 pixels aside", "preview, 8 levels brighter"}
-"""Materials of bench/seams.py that show one fault of the first alone."""
+JUDGED_SEAM = "preview, head 3 pixels aside and 8 levels brighter"
+"""The material of bench/seams.py of which something is wanted: others show one of its faults alone, or noise."""
 VERDICTS = {True: "reached", False: "MISSED", None: "not judged"}
 
 
@@ -140,15 +140,17 @@ def plan_lines(found: dict[str, Any]) -> list[Line]:
 
 
 def seam_lines(found: dict[str, Any]) -> list[Line]:
-    lines = []
-    for material, ways in found["seams"].items():
-        if material in ALONE:
-            continue
-        ours = ways["ours"]["step"]
-        steps = {way: ways[way]["step"] for way in ("hard cut", "linear fade")}
-        factors = ", ".join(f"{step / ours:.2f} x {way}" for way, step in steps.items())
-        lines.append(Line(f"seam step: {material}", factors, "all above 1", ours < min(steps.values())))
-    return lines
+    seams = dict(found["seams"])
+    what, figures, reached = seam_step(JUDGED_SEAM, seams.pop(JUDGED_SEAM))
+    shown = [seam_step(*material)[:2] for material in seams.items()]
+    return [Line(what, figures, "lower than both", reached), *(Line(*step, "", None) for step in shown)]
+
+
+def seam_step(material: str, ways: dict[str, Any]) -> tuple[str, str, bool]:
+    """What was joined, our step with how much higher the others' are, and whether ours is the lowest."""
+    ours, others = ways["ours"]["step"], {way: ways[way]["step"] for way in ("hard cut", "linear fade")}
+    figures = ", ".join(f"{way} {step:.4f}: {step / ours - 1:+.2%}" for way, step in others.items())
+    return f"seam step, {material}", f"{ours:.4f} ({figures})", ours < min(others.values())
 
 
 def sonic_lines(found: dict[str, Any]) -> list[Line]:
