@@ -1,4 +1,4 @@
-"""The three tasks. Each message only says where to look; what there is to do, the books decide."""
+"""The four tasks. Each message only says where to look; what there is to do, the books decide."""
 
 from __future__ import annotations
 
