@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from farm.errors import NotFoundError
+from farm.folder.names import stem_of
 from farm.storage.s3 import ObjectInfo
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from farm.folder.inbox import Inbox
 
-Stage = Literal["claimed", "entered", "running", "ending", "done", "failed", "released"]
+Stage = Literal["claimed", "entered", "running", "ending", "done", "failed", "released", "retried"]
 ENDED: frozenset[Stage] = frozenset({"done", "failed", "released"})
 Role = Literal["portrait", "speech", "subtitles", "manifest"]
 
@@ -39,7 +40,8 @@ class Claim:
     """What was taken together: a pair, or a manifest with what it names.
 
     token: of inbox, keys and ETags, so that the same content under the same names is taken once. stage: a released one
-    may be taken again. values: what the folder's defaults said; of a manifest that was submitted its speeches by job.
+    may be taken again, a retried one had failed, and its job goes on. values: what the folder's defaults said; of a
+    manifest that was submitted its speeches by job, what its check found, and the jobs that failed.
     taken: Unix seconds. outcome: what it will end as; at: where in its work it failed, with code, reason and, of a
     refusal, all problems. result: s3:// URL of the video; of a manifest results, by speech, and wrong: speeches without
     one, and why. tries: how often it was taken before. trouble: what went wrong lately and may pass.
@@ -73,12 +75,22 @@ class Claim:
         return self.file("manifest") or self.file("speech") or self.files[0]
 
     @property
+    def name(self) -> str:
+        """What uploads share of which the last one counts: of a pair the stem, whose video is its result."""
+        return self.main.path if self.is_manifest else stem_of(self.main.path)
+
+    @property
     def moving(self) -> tuple[File, ...]:
         return tuple(file for file in self.files if not file.stays)
 
     @property
     def ended(self) -> bool:
         return self.stage in ENDED
+
+    @property
+    def failed_jobs(self) -> tuple[str, ...]:
+        """Jobs of a failed claim that failed: people may have them tried again."""
+        return tuple(self.values["failed"]) if self.batch else (self.job,) if self.job else ()
 
     @property
     def let_go(self) -> bool:

@@ -73,7 +73,7 @@ class Courses:
             except NotFoundError:
                 if not self._have_moved(rows, checked):
                     raise
-        speeches = self._speeches(batch, checked)
+        speeches, problems = self._speeches(batch, checked), _problems(checked)
         tries = claim.tries or tries_before(self._farm.books, self._inbox, claim)
         if tries:
             Batch(self._farm, batch).retry(only=speeches)
@@ -82,9 +82,9 @@ class Courses:
             stage="entered",
             batch=batch,
             files=(claim.main, *files),
-            values={"speeches": speeches},
+            values={"speeches": speeches, "problems": problems},
             wrong=self._wrong(checked),
-            problems=tuple(_problems(checked)),
+            problems=tuple(problems),
             tries=tries,
             trouble="",
         )
@@ -126,11 +126,12 @@ class Courses:
     def over(self, claim: Claim) -> Claim:
         """The claim of a batch that has ended, with its videos where people look for them, and what failed."""
         speeches, results, wrong = claim.values["speeches"], dict[str, str](), dict(claim.wrong)
-        problems, taken = list(claim.problems), set[Address]()
+        problems, taken, failed = list(claim.values["problems"]), set[Address](), list[str]()
         for row in all_rows(self._farm.books, claim.batch):
             of_row = speeches.get(row.job, ())  # none: of an earlier manifest of this name, or under earlier defaults
             if of_row and row.result is None:
                 problems.append(f"row {row.row}: {row.reason or row.state}")
+                failed.append(row.job)
             for speech in of_row:
                 suffix = ""
                 while self._inbox.result(speech, suffix) in taken:  # one speech of several presenters; 1.wav and 1.mp4
@@ -142,7 +143,8 @@ class Courses:
                     results[speech] = self.deliver(row.result, speech, suffix)
         outcome = claim.failed("render", "rows_failed", problems) if problems else claim
         done = {path: why for path, why in wrong.items() if path not in results}
-        return replace(outcome, stage="ending", results=results, wrong=done)
+        values = {**claim.values, "failed": failed}
+        return replace(outcome, stage="ending", values=values, results=results, wrong=done)
 
     def deliver(self, result: str, speech: str, suffix: str = "") -> str:
         """Copy a job's video to where people look for it; its URL."""

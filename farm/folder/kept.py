@@ -15,7 +15,7 @@ from farm.jobs.batches import batch_jobs
 from farm.storage import keys
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from farm.folder.claims import File
     from farm.folder.inbox import Inbox
@@ -32,7 +32,7 @@ def keep_claim(storage: Storage, inbox: Inbox, claim: Claim) -> None:
     storage.put_json(keys.claim(inbox.id, claim.token), {"version": 1, "inbox": inbox.url, **asdict(claim)})
 
 
-def entry_of(claim: Claim, *, again: bool = False) -> inboxes.Entry:
+def entry_of(claim: Claim, *, again: str = "") -> inboxes.Entry:
     """A claim as the books take it."""
     return inboxes.Entry(
         token=claim.token,
@@ -42,6 +42,16 @@ def entry_of(claim: Claim, *, again: bool = False) -> inboxes.Entry:
         open=not claim.ended,
         again=again,
     )
+
+
+def note_ends(books: Books, inbox: Inbox, claims: Iterable[Claim]) -> None:
+    """Tell the books of claims as they end, in the order in which they were taken."""
+    ends = {
+        claim.name: inboxes.Failed(claim.token, claim.failed_jobs) if claim.stage == "failed" else None
+        for claim in claims
+        if claim.ended and not claim.took_nothing
+    }
+    inboxes.note_ends(books, inbox.id, ends)
 
 
 def claimed_jobs(books: Books) -> set[str]:
@@ -91,8 +101,9 @@ def make_known(farm: Farm, inbox: Inbox) -> int:
         log.warning("the books do not know %s: %d claims come back from storage, and its jobs", inbox.url, len(kept))
         farm.recover()
     with ThreadPoolExecutor(READ_AT_ONCE) as pool:
-        entries = [entry_of(claim) for claim in pool.map(lambda key: _read(farm.storage, key), kept)]
-    inboxes.claim(farm.books, inbox.id, entries, restoring=True)
+        claims = sorted(pool.map(lambda key: _read(farm.storage, key), kept), key=lambda claim: claim.taken)
+    inboxes.claim(farm.books, inbox.id, [entry_of(claim) for claim in claims], restoring=True)
+    note_ends(farm.books, inbox, claims)
     inboxes.note_inbox(farm.books, inbox.id, inbox.url)
     return len(kept)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from farm.errors import NotFoundError, StorageError
 from farm.folder.claims import Claim, token_of
-from farm.folder.kept import keep_claim
+from farm.folder.kept import keep_claim, note_ends
 from farm.folder.moves import Moves
 from farm.folder.names import ERROR_SUFFIX
 from farm.folder.watch import Watcher
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from farm.jobs.inboxes import LookNote
     from farm.service import Farm
 
-STATES = {"claimed": "taken", "entered": "taken", "running": "rendering", "ending": "ending"}
+STATES = {
+    "claimed": "taken", "entered": "taken", "running": "rendering", "retried": "rendering", "ending": "ending"
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +150,7 @@ def _put_back(farm: Farm, inbox: Inbox, moves: Moves, claim: Claim) -> str | Non
     released = replace(claim, stage="released")
     keep_claim(farm.storage, inbox, released)
     books_of.release(farm.books, inbox.id, claim.token, released.to_json())
+    note_ends(farm.books, inbox, [released])
     return None
 
 

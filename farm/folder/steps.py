@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from farm.errors import InputRefusedError, NotAllowedError, NotFoundError, ReplacedError
+from farm.errors import CorruptObjectError, InputRefusedError, NotAllowedError, NotFoundError, ReplacedError
 from farm.folder.courses import Courses
-from farm.folder.kept import held_by_others, keep_claim
+from farm.folder.kept import held_by_others, keep_claim, note_ends
 from farm.folder.moves import Moves
 from farm.folder.names import ERROR_SUFFIX
 from farm.folder.pairs import Desk
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
     from farm.service import Farm
     from farm.storage.s3 import Storage
 
+log = logging.getLogger(__name__)
+
 FEW_FILES, MOVES_AT_ONCE = 4, 8
 """A manifest has thousands of files, a pair two, and many pairs are in hand at once."""
 
 
 class Steps:
-    """What is done with claims of one inbox: enter, stow, end."""
+    """What is done with claims of one inbox: enter, stow, end, and take up once more."""
 
     def __init__(self, farm: Farm, inbox: Inbox, storage: Storage) -> None:
         self._farm = farm
@@ -42,6 +45,8 @@ class Steps:
             return self._enter(claim)
         if claim.stage == "entered":
             return self._stow(claim)
+        if claim.stage == "retried":
+            return self._take_up(claim)
         return self._end(claim)
 
     def _enter(self, claim: Claim) -> Claim:
@@ -63,6 +68,19 @@ class Steps:
         self._each(claim, lambda file: self._moves.out_of_inbox(file, self._inbox.processing))
         return replace(claim, stage="running")
 
+    def _take_up(self, claim: Claim) -> Claim:
+        """Take back what lies in failed/, as if nothing had failed: the books have its job go on."""
+        for path in errors_of(claim):
+            self._moves.storage.delete(self._inbox.failed + path + ERROR_SUFFIX)
+        self._each(claim, self._take_back)
+        return replace(claim, stage="running", outcome="done", at="", code="", reason="", problems=())
+
+    def _take_back(self, file: File) -> None:
+        try:
+            self._moves.on(file, self._inbox.failed, self._inbox.processing)
+        except CorruptObjectError as error:  # another file lies there by now, and the video is delivered all the same
+            log.warning("%s: %s stays in failed/: %s", self._inbox.url, file.path, error)
+
     def _end(self, claim: Claim) -> Claim:
         if claim.is_manifest and claim.batch:
             claim = self.courses.over(claim)
@@ -72,8 +90,10 @@ class Steps:
         for path, error in errors_of(claim).items():
             self._moves.storage.put_json(self._inbox.failed + path + ERROR_SUFFIX, error)
         self._each(claim, lambda file: self._put_away(file, self._last_place(claim, file)))
-        ended = replace(claim, stage=claim.outcome, values={}, trouble="")
+        values = claim.values if claim.outcome == "failed" and claim.batch else {}  # its rows may be retried
+        ended = replace(claim, stage=claim.outcome, values=values, trouble="")
         keep_claim(self._farm.storage, self._inbox, ended)
+        note_ends(self._farm.books, self._inbox, [ended])
         return ended
 
     def _last_place(self, claim: Claim, file: File) -> str:

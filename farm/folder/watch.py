@@ -68,6 +68,7 @@ class Watcher:
     def look(self) -> Found:
         """List the inbox and claim what is settled; what is left has a note each."""
         make_known(self._farm, self.inbox)
+        self._follow_retried()
         self._looked, self._bumps = time.monotonic(), books_of.bumps(self._books, self.inbox.id)
         listing = list_inbox(self._storage, self.inbox)
         found = find(listing, self.eyes())
@@ -104,6 +105,15 @@ class Watcher:
         if tokens := list(self._in_hand):
             books_of.later(self._books, self.inbox.id, tokens, seconds=books_of.LEASE_SECONDS)
 
+    def _follow_retried(self) -> None:
+        """Open claims again that failed by jobs which go on: wherever people asked for that, they want the videos."""
+        failed = map(Claim.from_json, books_of.retried(self._books, self.inbox.id))
+        claims = [replace(claim, stage="retried") for claim in failed]
+        words = books_of.claim(self._books, self.inbox.id, [entry_of(claim, again="failed") for claim in claims])
+        for claim, (word, _) in zip(claims, words, strict=True):
+            if word == "new":
+                log.info("%s: %s is followed once more: its job was retried", self.inbox.url, claim.main.path)
+
     def _claim(self, found: Found) -> None:
         made = [self._made(wanted) for wanted in found.wanted]
         words = books_of.claim(self._books, self.inbox.id, [entry_of(claim) for claim in made])
@@ -113,7 +123,7 @@ class Watcher:
                 again.append(replace(claim, tries=Claim.from_json(record).tries + 1))
             elif word != "new":
                 found.notes += [_known(file.path, word) for file in claim.moving]
-        books_of.claim(self._books, self.inbox.id, [entry_of(claim, again=True) for claim in again])
+        books_of.claim(self._books, self.inbox.id, [entry_of(claim, again="released") for claim in again])
         if new := sum(word == "new" for word, _ in words) + len(again):
             log.info("%s: %d claimed", self.inbox.url, new)
 

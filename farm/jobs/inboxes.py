@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from farm.jobs.store import Books
 
@@ -23,20 +23,32 @@ LEASE_SECONDS = 15.0
 """How long a silent watcher keeps the claims that it works on."""
 FEW_STARTS = 2
 """A claim that was begun so often in vain is given out alone: others must not suffer for it."""
+_NOT_DONE = {"failed", "cancelled", None}
 INBOXES = "farm:inboxes"
 """Hash of all inboxes that were ever watched: id -> URL."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A claim for the books. paths: the names that are its own while it is open."""
+    """A claim for the books. paths: the names that are its own while it is open.
+
+    again: the stage at which a claim that has ended may be claimed again.
+    """
 
     token: str
     record: str
     stage: str
     paths: tuple[str, ...]
     open: bool
-    again: bool = False
+    again: str = ""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A claim that failed, and the jobs by which it did."""
+
+    token: str
+    jobs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +108,32 @@ def release(books: Books, inbox: str, token: str, record: str) -> bool:
     return bool(books._run("inbox_release", inbox=inbox, token=token, record=record)["released"])
 
 
+def note_ends(books: Books, inbox: str, ends: Mapping[str, Failed | None]) -> None:
+    """How the last claim of each name ended, None where it did not fail."""
+    if not ends:
+        return
+    with books.reaching(), books.client.pipeline(transaction=False) as pipe:
+        for name, failed in ends.items():
+            if failed is None:
+                pipe.hdel(f"farm:inbox:{inbox}:failed", name)
+            else:
+                pipe.hset(f"farm:inbox:{inbox}:failed", name, json.dumps([failed.token, *failed.jobs]))
+        pipe.execute()
+
+
+def retried(books: Books, inbox: str) -> list[str]:
+    """Records of claims that failed, the last of their names, of which a job goes on or is done by now."""
+    with books.reaching():
+        found = cast("dict[str, str]", books.client.hgetall(f"farm:inbox:{inbox}:failed"))
+        failed = [(token, job) for token, *jobs in map(json.loads, found.values()) for job in jobs]
+        with books.client.pipeline(transaction=False) as pipe:
+            for _, job in failed:
+                pipe.hget(f"farm:job:{job}", "state")
+            states = pipe.execute()
+    pairs = zip(failed, states, strict=True)
+    return _records(books, inbox, sorted({token for (token, _), state in pairs if state not in _NOT_DONE}))
+
+
 def known_inboxes(books: Books) -> dict[str, str]:
     """Every inbox that was ever watched: its URL by its id."""
     with books.reaching():
@@ -140,8 +178,7 @@ def open_records(books: Books, inbox: str) -> list[str]:
     """The record of every claim that has not ended."""
     with books.reaching():
         tokens = cast("list[str]", books.client.zrange(f"farm:inbox:{inbox}:open", 0, -1))
-        found = books.client.hmget(f"farm:inbox:{inbox}:claims", tokens) if tokens else []
-    return [record for record in cast("list[str | None]", found) if record is not None]
+    return _records(books, inbox, tokens)
 
 
 def holders(books: Books, inbox: str, names: Sequence[str], *, besides: str) -> dict[str, str]:
@@ -180,6 +217,14 @@ def backlog(books: Books) -> dict[str, int]:
         look = last_look(books, inbox)
         found[url] = opened + (sum(look.waiting.values()) if look else 0)
     return found
+
+
+def _records(books: Books, inbox: str, tokens: Sequence[str]) -> list[str]:
+    if not tokens:
+        return []
+    with books.reaching():
+        found = cast("list[str | None]", books.client.hmget(f"farm:inbox:{inbox}:claims", list(tokens)))
+    return [record for record in found if record is not None]
 
 
 def _ms(seconds: float) -> int:

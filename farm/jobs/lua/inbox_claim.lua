@@ -1,6 +1,6 @@
 -- Claims of an inbox, each all or nothing and once for ever. A name that an open claim has waits for that one's end.
 -- Answers a word for each: new, known, open (known, and not ended), busy (a name is another's), released (may be
--- claimed again: the record goes along). Books that were emptied say busy to all until they know the inbox again;
+-- claimed again: the record goes along). Who says `again` means a claim that ended at that stage. Books that were emptied say busy to all until they know the inbox again;
 -- claims that come back then may share a name, as open manifests do.
 local inbox = 'farm:inbox:' .. arg.inbox
 local words = {}
@@ -13,7 +13,7 @@ for i, claim in ipairs(arg.claims) do
     word = 'busy'
   elseif redis.call('ZSCORE', inbox .. ':open', claim.token) then
     word = 'open'
-  elseif known and not (claim.again and stage == 'released') then
+  elseif known and stage ~= claim.again then
     word = stage == 'released' and 'released' or 'known'
   elseif not arg.restoring then
     for _, path in ipairs(claim.paths) do

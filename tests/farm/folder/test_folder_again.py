@@ -10,7 +10,7 @@ from farm.errors import CorruptObjectError
 from farm.folder.claims import File
 from farm.folder.kept import entry_of
 from farm.folder.moves import Moves
-from farm.folder.report import inbox_view, redrive
+from farm.folder.report import file_rows, inbox_view, redrive
 from farm.jobs import inboxes
 
 if TYPE_CHECKING:
@@ -149,6 +149,71 @@ def test_of_two_failures_of_one_name_the_later_is_tried_again(drop: Drop) -> Non
     drop.take(watcher)
     assert read(drop, "processing/one.wav") == second
     assert [job.state for job in drop.jobs()] == ["planning", "failed", "failed"]
+
+
+def retried_after_it_failed(drop: Drop) -> Watcher:
+    """The watcher of a pair called one, whose job failed and goes on."""
+    drop.pair("one")
+    watcher = drop.watcher()
+    drop.take(watcher)
+    fail(drop, watcher)
+    drop.farm.job(drop.jobs()[0].id).retry()
+    return watcher
+
+
+def test_a_job_that_people_retried_is_delivered_and_its_files_lie_as_if_it_had_never_failed(drop: Drop) -> None:
+    watcher = retried_after_it_failed(drop)
+    drop.take(watcher)
+    assert drop.lies() == ["processing/one.png", "processing/one.wav"]
+    finish(drop, "one", watcher)
+    assert drop.lies() == ["done/one.png", "done/one.wav", "results/one.mp4"]
+    assert [(row.state, row.words) for row in file_rows(drop.farm, drop.inbox)] == [("done", "")] * 2
+
+
+def test_a_job_that_fails_again_says_its_new_reason_and_may_be_retried_again(drop: Drop) -> None:
+    watcher = retried_after_it_failed(drop)
+    drop.take(watcher)
+    drop.fail(drop.jobs()[0].id, "the GPU froze")
+    drop.work(watcher)
+    assert drop.read_json("failed/one.wav.error.json")["reason"] == "the GPU froze"
+    drop.farm.job(drop.jobs()[0].id).retry()
+    drop.finish(drop.jobs()[0].id)
+    drop.take(watcher)
+    drop.work(watcher)
+    assert drop.lies() == ["done/one.png", "done/one.wav", "results/one.mp4"]
+
+
+def test_a_retried_job_is_delivered_by_another_watcher_after_redis_was_emptied(drop: Drop) -> None:
+    watcher = retried_after_it_failed(drop)
+    watcher.look()
+    watcher._steps.step(drop.claim("one.wav"))  # and dies before the books hear of it
+    drop.farm.books.client.flushall()
+    drop.take()
+    drop.finish(drop.jobs()[0].id)
+    drop.work(watcher)
+    assert drop.lies() == ["done/one.png", "done/one.wav", "results/one.mp4"]
+
+
+def test_a_retried_job_writes_over_no_video_of_a_later_upload(drop: Drop) -> None:
+    watcher = uploaded_again_after_it_failed(drop, drop.speech + b"\0\0")
+    drop.take(watcher)
+    finish(drop, "one", watcher)
+    before, video = drop.lies(), read(drop, "results/one.mp4")
+    old = next(job.id for job in drop.jobs() if job.state == "failed")
+    drop.farm.job(old).retry()
+    drop.finish(old)
+    drop.take(watcher)
+    drop.work(watcher)
+    assert (drop.lies(), read(drop, "results/one.mp4")) == (before, video)
+
+
+def test_a_retried_job_is_delivered_beside_what_was_put_in_the_place_of_its_input(drop: Drop) -> None:
+    watcher = retried_after_it_failed(drop)
+    drop.storage.put_bytes(f"{drop.base}failed/one.wav", b"something else")
+    drop.finish(drop.jobs()[0].id)
+    drop.take(watcher)
+    drop.work(watcher)
+    assert drop.lies() == ["done/one.png", "failed/one.wav", "results/one.mp4"]
 
 
 def test_a_failure_that_cannot_be_put_back_does_not_keep_others_from_it(drop: Drop) -> None:

@@ -182,6 +182,29 @@ def test_a_redriven_manifest_retries_the_rows_that_failed(drop: Drop) -> None:
     assert drop.claim("maths/course.csv").stage == "done"
 
 
+@pytest.mark.parametrize("all_of_it", [True, False], ids=["the batch", "one job"])
+def test_rows_that_people_retried_are_delivered_and_what_was_wrong_with_others_stays_said(
+    drop: Drop, all_of_it: bool
+) -> None:
+    upload(drop, COURSE + "_people/anna.png,bad.wav,Bad\n")
+    watcher = drop.watcher()
+    drop.take(watcher)
+    first, second = (job.id for job in sorted(drop.jobs(), key=lambda job: job.name))
+    drop.finish(first)
+    drop.fail(second, "the GPU melted")
+    drop.work(watcher)
+    assert "failed/maths/2.wav.error.json" in drop.lies()
+    drop.farm.batch(drop.farm.batches()[0].id).retry() if all_of_it else drop.farm.job(second).retry()
+    drop.take(watcher)
+    assert {"processing/maths/2.wav", "done/maths/1.wav"} <= set(drop.lies())
+    drop.finish(second)
+    drop.work(watcher)
+    assert "failed/maths/2.wav.error.json" not in drop.lies()
+    assert {"done/maths/2.wav", "results/maths/2.mp4", "failed/maths/bad.wav.error.json"} <= set(drop.lies())
+    (problem,) = drop.read_json("failed/maths/course.csv.error.json")["problems"]
+    assert problem.startswith("row 4: ")
+
+
 def test_a_redriven_manifest_whose_copy_has_another_etag_retries_its_rows_too(any_key_drop: Drop) -> None:
     drop = any_key_drop
     upload(drop, COURSE)
