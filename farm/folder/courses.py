@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from farm.folder.claims import Claim, Role
     from farm.folder.inbox import Inbox
     from farm.service import Farm
-    from farm.storage.s3 import Storage
+    from farm.storage.s3 import ObjectInfo, Storage
 
 LOOKS_AT_ONCE = 16
 ROLES: dict[str, Role] = {"portrait": "portrait", "speech": "speech", "subtitles": "subtitles"}
@@ -57,14 +57,15 @@ class Courses:
     def enter(self, claim: Claim) -> Claim:
         """The claim with its batch, the files that its rows name and what is wrong with rows; right ones are submitted.
 
-        It stays where it is, with a word in `trouble`, while it names a new upload of what is not finished yet.
+        It stays where it is, with a word in `trouble`, while it names a new upload of what is not finished yet, or a
+        file of a folder that is held.
         Raises InputRefusedError where no row is right, NotFoundError and ReplacedError for the manifest itself.
         """
         manifest = self._read(claim)
         owner = manifest.defaults.get("owner") or self._farm.settings.owner
         rows = rows_of(manifest, Given(), storage=self._farm.storage, inbox=self._inbox.url)
-        if held := self._held(claim, rows):
-            return replace(claim, trouble=f"{held}: an earlier upload of this name is not finished yet")
+        if trouble := self._stopped(rows) or self._held(claim, rows):
+            return replace(claim, trouble=trouble)
         batch = None
         while batch is None:
             checked, files = self._checked(rows, owner)
@@ -172,15 +173,34 @@ class Courses:
         base = self._url + self._inbox.prefix
         return {name: base + value if name in FILES else value for name, value in cells.items()}
 
+    def _stopped(self, rows: Sequence[Row]) -> str | None:
+        """A file of theirs that would be taken out of a folder which people stopped, and what stops it."""
+        taken = [
+            path
+            for path in self._in_inbox(rows)
+            if not (names.refusal(path) or names.belongs_to_folder(path) or self._inbox.too_long(path))
+        ]
+        holds = self._there({folder + names.HOLD for path in taken for folder in names.folders_above(path)})
+        held = {path: place for path in taken for place in names.folders_above(path) if place + names.HOLD in holds}
+        return next((f"{path}: {names.held_by(held[path])}" for path in self._there(held)), None)
+
     def _held(self, claim: Claim, rows: Sequence[Row]) -> str | None:
-        """A file of theirs in the inbox whose name another open claim has for another content."""
+        """A file of theirs whose name another open claim has for another content, and that this is so."""
+        held = held_by_others(self._farm.books, self._inbox, claim.token, self._in_inbox(rows))
+        changed = (path for path, item in self._there(held).items() if item.etag != held[path].etag)
+        return next((f"{path}: an earlier upload of this name is not finished yet" for path in changed), None)
+
+    def _in_inbox(self, rows: Sequence[Row]) -> list[str]:
+        """Paths of the files that rows name there."""
         base = self._url + self._inbox.prefix
-        paths = [url.removeprefix(base) for url in _named(rows) if url.startswith(base)]
-        held = held_by_others(self._farm.books, self._inbox, claim.token, paths)
+        return [url.removeprefix(base) for url in _named(rows) if url.startswith(base)]
+
+    def _there(self, paths: Iterable[str]) -> dict[str, ObjectInfo]:
+        """Those that lie in the inbox now."""
+        wanted = list(paths)
         with ThreadPoolExecutor(LOOKS_AT_ONCE) as pool:
-            there = pool.map(self._storage.head, (self._inbox.prefix + path for path in held))
-            changed = (path for path, item in zip(held, there, strict=True) if item and item.etag != held[path].etag)
-            return next(changed, None)
+            found = pool.map(self._storage.head, (self._inbox.prefix + path for path in wanted))
+            return {path: item for path, item in zip(wanted, found, strict=True) if item is not None}
 
     def _located(self, rows: Sequence[Row]) -> tuple[list[Row], list[File]]:
         """The rows with their files where those lie now, and all files of theirs that lie in the inbox."""
@@ -203,7 +223,11 @@ class Courses:
                 file = File(path, item.size, item.etag, ROLES[role], stays=names.belongs_to_folder(path))
                 if words := too_large(file):
                     return words
-                return _Place(self._url + place + path, file if place == self._inbox.prefix else None)
+                if place != self._inbox.prefix:
+                    return _Place(self._url + place + path, None)
+                if words := names.left_alone(path, item.size):
+                    return f"{role} {path}: {words}, so it is left alone"
+                return _Place(self._url + place + path, file)
         return f"{role} {path} is not in the inbox"
 
     def _moved(self, row: Row, found: dict[str, _Place | str]) -> Row:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Literal
 
 from farm.errors import InputRefusedError, NotFoundError, StorageError
@@ -13,7 +12,7 @@ from farm.folder.claims import File
 from farm.folder.defaults import Defaults
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from farm.folder.inbox import Inbox
     from farm.folder.look import Listing
@@ -105,10 +104,10 @@ def _portraits(rules: Any) -> set[str]:
 
 def _rules(listing: Listing, folder: str, eyes: Eyes) -> _Rules:
     defaults, manifests_only = Defaults(), False
-    for place in _ancestors(folder):
+    for place in names.folders_above(folder):
         files = listing.folders.get(place, {})
         if names.HOLD in files:
-            return _Rules(defaults, manifests_only, ("held", f"{place}{names.HOLD} stops this folder"))
+            return _Rules(defaults, manifests_only, ("held", names.held_by(place)))
         manifests_only = manifests_only or names.MANIFESTS_ONLY in files
         if (item := files.get(names.DEFAULTS)) is None:
             continue
@@ -123,12 +122,6 @@ def _rules(listing: Listing, folder: str, eyes: Eyes) -> _Rules:
         except (NotFoundError, StorageError) as error:  # of this file alone: others can be read
             return _Rules(defaults, manifests_only, ("stopped", str(error)))
     return _Rules(defaults, manifests_only)
-
-
-def _ancestors(folder: str) -> Iterator[str]:
-    """The inbox itself, then each folder on the way, then the folder: "", "maths/", "maths/2026/"."""
-    yield ""
-    yield from accumulate(part + "/" for part in folder.split("/")[:-1])
 
 
 def _judge_folder(
@@ -163,10 +156,8 @@ def _judge_folder(
 def _note_on(path: str, item: ObjectInfo, eyes: Eyes, rules: _Rules) -> Note | None:
     """A word on a file that is not looked at any further."""
     why: tuple[Why, str] | None = None
-    if names.is_left_alone(path):
-        why = "left alone", "it is hidden, or not finished by its name"
-    elif item.size == 0:
-        why = "left alone", "it is empty"
+    if words := names.left_alone(path, item.size):
+        why = "left alone", words
     elif words := names.refusal(path) or eyes.inbox.too_long(path):
         why = "refused", words
     elif rules.stopped:

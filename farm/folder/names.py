@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from typing import Literal
+from itertools import accumulate
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Kind = Literal["portrait", "speech", "subtitles", "manifest", "other"]
 
@@ -52,11 +56,22 @@ def without_ending(path: str) -> str:
     return folder + slash + (stem if dot else name)
 
 
-def is_left_alone(path: str) -> bool:
-    """Hidden, or not finished by its own name."""
-    return any(part.startswith(".") and part not in {".", ".."} for part in path.split("/")) or (
-        _ending(path) in UNFINISHED
-    )
+def left_alone(path: str, size: int) -> str | None:
+    """Why a file is not looked at, None where it is. size: in bytes."""
+    if _ending(path) in UNFINISHED or any(part.startswith(".") and part not in {".", ".."} for part in path.split("/")):
+        return "it is hidden, or not finished by its name"
+    return "it is empty" if size == 0 else None
+
+
+def folders_above(path: str) -> Iterator[str]:
+    """The inbox itself, then each folder on the way to a file or folder: "", "maths/", "maths/2026/"."""
+    yield ""
+    yield from accumulate(part + "/" for part in path.split("/")[:-1])
+
+
+def held_by(folder: str) -> str:
+    """Why nothing in a folder is taken while it has a `.hold`."""
+    return f"{folder}{HOLD} stops this folder"
 
 
 def belongs_to_folder(path: str) -> bool:

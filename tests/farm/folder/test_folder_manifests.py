@@ -12,7 +12,7 @@ import pytest
 from farm.folder import courses
 from farm.folder.kept import entry_of
 from farm.folder.names import batch_name
-from farm.folder.report import file_rows, redrive
+from farm.folder.report import file_rows, inbox_view, redrive
 from farm.jobs import inboxes
 from farm.storage import s3
 from farm.storage.s3 import Patience
@@ -133,6 +133,42 @@ def test_a_manifest_waits_for_storage_that_does_not_answer_for_its_wildcards(
         drop.work(watcher)
     assert drop.claim("maths/course.csv").stage == "running"
     assert len(drop.jobs()) == 2
+
+
+def test_a_manifest_waits_while_a_folder_of_a_file_that_it_names_is_held(drop: Drop) -> None:
+    drop.put("_anna.png", drop.portrait)
+    drop.put("maths/2026/1.wav", drop.speech)
+    drop.put("maths/.hold", b"")
+    drop.put("course.csv", b"portrait,speech\n_anna.png,maths/2026/1.wav\n")
+    watcher = drop.watcher()
+    drop.take(watcher)
+    assert not drop.jobs()
+    assert inbox_view(drop.farm, drop.inbox).troubles == (
+        "course.csv: maths/2026/1.wav: maths/.hold stops this folder",
+    )
+    assert {"inbox/course.csv", "inbox/maths/2026/1.wav"} <= set(drop.lies())
+    drop.storage.delete(f"{drop.inbox.prefix}maths/.hold")
+    drop.work(watcher)
+    assert (len(drop.jobs()), drop.claim("course.csv").trouble) == (1, "")
+
+
+def test_a_manifest_takes_nothing_that_is_left_alone_and_says_which_rows_name_it(drop: Drop) -> None:
+    drop.put("_anna.png", drop.portrait)
+    left = {"1.wav.part": drop.speech, "a/.2.wav": drop.speech, "3.wav": b""}
+    for path, data in left.items():
+        drop.put(path, data)
+    drop.put("4.wav", drop.speech)
+    drop.put("course.csv", "\n".join(["portrait,speech", *(f"_anna.png,{path}" for path in (*left, "4.wav"))]).encode())
+    watcher = drop.watcher()
+    drop.take(watcher)
+    assert drop.claim("course.csv").problems == (
+        "row 2: speech 1.wav.part: it is hidden, or not finished by its name, so it is left alone",
+        "row 3: speech a/.2.wav: it is hidden, or not finished by its name, so it is left alone",
+        "row 4: speech 3.wav: it is empty, so it is left alone",
+    )
+    drop.finish(drop.jobs()[0].id)
+    drop.work(watcher)
+    assert {*(f"inbox/{path}" for path in left), "done/4.wav", "failed/course.csv"} <= set(drop.lies())
 
 
 def test_defaults_of_its_folder_hold_for_a_manifest(drop: Drop) -> None:
