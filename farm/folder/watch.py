@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -31,6 +32,7 @@ from farm.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from farm.folder.find import Why
     from farm.storage.s3 import ObjectInfo
 
 log = logging.getLogger("farm.folder.watch")  # __name__ is __main__ in a process of its own
@@ -41,6 +43,8 @@ IDLE_SECONDS = 0.5
 PASSING_SECONDS, TROUBLE_SECONDS = 5.0, 60.0
 """When a claim is tried again whose step met a server that did not answer, or one that refused."""
 MOST_PROBLEMS = 50
+MAY_BE_TAKEN: tuple[Why, ...] = ("settling", "unpaired", "held", "stopped")
+"""Why what is not taken waits: the others stay where they are unless they are uploaded anew."""
 MOST_STARTS = 5
 """How often a claim is begun whose watchers die of it."""
 
@@ -57,6 +61,7 @@ class Watcher:
         self._seen: Seen = {}
         self._defaults: dict[tuple[str, str], Defaults] = {}
         self._in_hand: set[str] = set()
+        self._told: set[str] = set()
         self._bumps = 0
         self._looked = float("-inf")
 
@@ -74,7 +79,7 @@ class Watcher:
         found = find(listing, self.eyes())
         self._seen = seen_in(listing)
         self._claim(found)
-        books_of.note_look(self._books, self.inbox.id, self._summary(listing, found))
+        self._tell(listing, found)
         return found
 
     def examine(self) -> Found:
@@ -180,19 +185,25 @@ class Watcher:
             self._defaults[known] = read_defaults(self._storage.get_bytes(item.key), path)
         return self._defaults[known]
 
-    def _summary(self, listing: Listing, found: Found) -> books_of.LookNote:
-        waiting: dict[str, int] = {}
-        for note in found.notes:
-            waiting[note.why] = waiting.get(note.why, 0) + 1
-        oldest = listing.at - self._farm.settings.inbox_unpaired_seconds
-        return books_of.LookNote(
+    def _tell(self, listing: Listing, found: Found) -> None:
+        """Leave word of a look in the books, and in the log of what begins to lack its other half for too long."""
+        waiting = Counter[str](note.why for note in found.notes)
+        found_wrong = problems(found, listing.at - self._farm.settings.inbox_unpaired_seconds)
+        unpaired = [note for note in found_wrong if note.why == "unpaired"]
+        look = books_of.LookNote(
             at=listing.at,
             files=listing.files,
             folders=len(listing.folders),
             seconds=listing.seconds,
-            waiting=waiting,
-            problems=tuple(f"{note.path}: {note.words}" for note in problems(found, oldest)[:MOST_PROBLEMS]),
+            waiting=dict(waiting),
+            backlog=sum(waiting[why] for why in MAY_BE_TAKEN),
+            unpaired=len(unpaired),
+            problems=tuple(in_words(found_wrong)),
         )
+        books_of.note_look(self._books, self.inbox.id, look)
+        for words in in_words([note for note in unpaired if note.path not in self._told]):
+            log.warning("%s: %s", self.inbox.url, words)
+        self._told = {note.path for note in unpaired}
 
 
 _OF_A_JOB = ("state", "error_code", "error_message")
@@ -200,12 +211,20 @@ _OVER = {"done", "failed", "cancelled", None}
 
 
 def problems(found: Found, oldest: float) -> list[Note]:
-    """What a person should know of: refused, stopped, or without its other half since before `oldest`."""
-    return [
+    """What a person should know of, by name: refused, stopped, or without its other half since before `oldest`."""
+    meant = (
         note
         for note in found.notes
         if note.why in {"refused", "stopped"} or (note.why == "unpaired" and note.since <= oldest)
-    ]
+    )
+    return sorted(meant, key=lambda note: note.path)
+
+
+def in_words(notes: Sequence[Note]) -> list[str]:
+    """A sentence about each of the first MOST_PROBLEMS, and how many more there are."""
+    more = len(notes) - MOST_PROBLEMS
+    rest = [f"and {more} more, `farm folder report` has every one"] if more > 0 else []
+    return [f"{note.path}: {note.words}" for note in notes[:MOST_PROBLEMS]] + rest
 
 
 def _unless_it_kills(claim: Claim, starts: int) -> Claim:

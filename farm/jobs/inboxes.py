@@ -55,7 +55,8 @@ class Failed:
 class LookNote:
     """What the last look at an inbox found, for those who only ask the books. at: Unix seconds, seconds: what it took.
 
-    waiting: how many files were not taken, by why. problems: sentences about those that a person should look at.
+    waiting: how many files were not taken, by why. backlog: how many of them may still be. unpaired: how many have
+    lacked their other half for too long. problems: sentences about those that a person should look at.
     """
 
     at: float
@@ -63,7 +64,18 @@ class LookNote:
     folders: int = 0
     seconds: float = 0.0
     waiting: dict[str, int] = field(default_factory=dict)
+    backlog: int = 0
+    unpaired: int = 0
     problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """files: names that may still be taken, or whose lessons have not ended. looked: Unix seconds."""
+
+    files: int
+    unpaired: int = 0
+    looked: float | None = None
 
 
 def claim(
@@ -208,14 +220,14 @@ def bump(books: Books, inbox: str) -> None:
         books.client.incr(f"farm:inbox:{inbox}:bumps")
 
 
-def backlog(books: Books) -> dict[str, int]:
-    """For each inbox, by URL, how many claims have not ended and how many files its last look left waiting."""
+def backlog(books: Books) -> dict[str, Backlog]:
+    """What every inbox has before it, by URL: names that open claims have, and what its last look left."""
     found = {}
     for inbox, url in known_inboxes(books).items():
         with books.reaching():
-            opened = books.client.zcard(f"farm:inbox:{inbox}:open")
+            held = books.client.hlen(f"farm:inbox:{inbox}:names")
         look = last_look(books, inbox)
-        found[url] = opened + (sum(look.waiting.values()) if look else 0)
+        found[url] = Backlog(held + look.backlog, look.unpaired, look.at) if look else Backlog(held)
     return found
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
@@ -48,14 +47,6 @@ def registry_of(books: Books) -> CollectorRegistry:
     return registry
 
 
-@dataclass(frozen=True)
-class Inbox:
-    """files: that wait in it. looked: when a watcher looked last, Unix seconds."""
-
-    files: int
-    looked: float | None
-
-
 class BooksFacts(Collector):
     """Asks the books at each scrape; without Redis it says just that."""
 
@@ -64,7 +55,7 @@ class BooksFacts(Collector):
 
     def collect(self) -> Iterator[Metric]:
         try:
-            found, webhooks, watched = tallies(self._books), hooks.backlog(self._books), _inboxes(self._books)
+            found, webhooks, watched = tallies(self._books), hooks.backlog(self._books), inboxes.backlog(self._books)
         except FarmError as error:
             log.warning("no facts for a scrape: %s", error)
             yield _gauge("books_up", "Whether the books answer", {(): 0})
@@ -134,22 +125,22 @@ def _state(found: Tallies) -> Iterator[Metric]:
     )
 
 
-def _backlog(webhooks: hooks.Backlog, watched: Mapping[str, Inbox], at: float) -> Iterator[Metric]:
+def _backlog(webhooks: hooks.Backlog, watched: Mapping[str, inboxes.Backlog], at: float) -> Iterator[Metric]:
     told = {"pending": webhooks.pending, "failed": webhooks.failed}
     yield _gauge(
         "webhooks", "Webhooks that wait to be delivered, and those given up in the last week", _plain(told), "state"
     )
     yield _gauge("webhook_oldest_seconds", "Age of the oldest webhook that waits", {(): webhooks.oldest_seconds})
     files: Samples = {(url,): inbox.files for url, inbox in watched.items()}
-    yield _gauge("inbox_files", "Files in an inbox that are not taken yet or whose lesson is not done", files, "inbox")
+    yield _gauge(
+        "inbox_files", "Files of an inbox that may still be taken, or whose lesson has not ended", files, "inbox"
+    )
+    unpaired: Samples = {(url,): inbox.unpaired for url, inbox in watched.items()}
+    yield _gauge(
+        "inbox_unpaired_files", "Files in an inbox that have lacked their other half for too long", unpaired, "inbox"
+    )
     ages: Samples = {(url,): at - inbox.looked for url, inbox in watched.items() if inbox.looked is not None}
     yield _gauge("inbox_look_age_seconds", "Seconds since a watcher last looked at an inbox", ages, "inbox")
-
-
-def _inboxes(books: Books) -> dict[str, Inbox]:
-    files = inboxes.backlog(books)
-    looks = {url: inboxes.last_look(books, inbox) for inbox, url in inboxes.known_inboxes(books).items()}
-    return {url: Inbox(files.get(url, 0), look.at if look else None) for url, look in looks.items()}
 
 
 def _plain(counts: Mapping[str, int], always: Iterable[str] = ()) -> Samples:

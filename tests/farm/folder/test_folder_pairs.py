@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from farm.errors import StorageError
-from farm.folder.find import find
+from farm.folder.find import Note, find
 from farm.folder.look import list_inbox
-from farm.jobs.inboxes import last_look
+from farm.folder.watch import MOST_PROBLEMS, in_words
+from farm.jobs.inboxes import backlog, last_look
 from farm.retention import clean
 from tests.conftest import wait_until
 
@@ -251,7 +252,9 @@ def test_more_than_one_file_of_a_kind_and_name_is_nobodys_pair(drop: Drop) -> No
     assert notes(drop) == dict.fromkeys(("one.png", "one.wav", "One.mp3"), "unpaired")
 
 
-def test_what_stays_alone_for_long_is_a_problem_of_the_last_look(drop: Drop) -> None:
+def test_what_stays_alone_for_long_is_a_problem_of_the_last_look_counted_and_logged_once(
+    drop: Drop, caplog: pytest.LogCaptureFixture
+) -> None:
     drop.settings = drop.settings.model_copy(update={"inbox_unpaired_seconds": 0.5})
     drop.put("alone.wav", drop.speech)
     watcher = drop.watcher()
@@ -262,7 +265,48 @@ def test_what_stays_alone_for_long_is_a_problem_of_the_last_look(drop: Drop) -> 
         return look.problems if look else ()
 
     found = wait_until(told, what="the file is a problem")
-    assert found == ("alone.wav: there is no portrait of this name, and no presenter in _defaults.yaml",)
+    (sentence,) = found
+    assert sentence == "alone.wav: there is no portrait of this name, and no presenter in _defaults.yaml"
+    assert backlog(drop.farm.books)[drop.inbox.url].unpaired == 1
+    watcher.look()
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        f"{drop.inbox.url}: {sentence}"
+    ]
+
+
+def test_problems_that_are_not_named_are_counted() -> None:
+    *named, rest = in_words([Note(f"{number}.wav", "unpaired", "alone", 0.0) for number in range(MOST_PROBLEMS + 2)])
+    assert len(named) == MOST_PROBLEMS
+    assert rest == "and 2 more, `farm folder report` has every one"
+
+
+def test_the_backlog_is_every_file_that_may_still_be_taken_or_whose_lesson_goes_on(drop: Drop) -> None:
+    drop.pair("one")
+    watcher = drop.watcher()
+    drop.take(watcher)
+    drop.finish(drop.jobs()[0].id)
+    drop.work(watcher)
+    drop.pair("one")  # taken before
+    drop.put(".hidden.wav", drop.speech)
+    drop.put("_anna.png", drop.portrait)
+    drop.put("alone.wav", drop.speech)
+    for number in range(4):
+        drop.put(f"course/{number}.wav", drop.speech + bytes(2 * number))
+    drop.put("course/.manifests")
+    drop.put("course.csv", b"portrait,speech\n_anna.png,course/?.wav\n")
+
+    def files() -> int:
+        watcher.look()
+        return backlog(drop.farm.books)[drop.inbox.url].files
+
+    assert files() == 6, "alone.wav, the manifest and its speeches"
+    drop.take(watcher)
+    assert files() == 6, "as many while they are rendered"
+    for job in drop.jobs():
+        if job.state == "planning":
+            drop.finish(job.id)
+    drop.work(watcher)
+    assert files() == 1
 
 
 def test_a_listing_has_every_file_by_folder(drop: Drop) -> None:

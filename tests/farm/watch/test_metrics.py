@@ -167,8 +167,9 @@ def test_paused_storage_is_seen(hand: Hand, scrape: Scrape) -> None:
 
 def test_the_backlog_of_inboxes_and_webhooks_is_told(hand: Hand, scrape: Scrape) -> None:
     inboxes.note_inbox(hand.books, "i1", "s3://lessons/inbox")
-    inboxes.note_look(hand.books, "i1", inboxes.LookNote(at=1.0, files=7, waiting={"unsettled": 4, "unpaired": 3}))
+    inboxes.note_look(hand.books, "i1", inboxes.LookNote(at=1.0, files=9, backlog=7, unpaired=3))
     assert scrape.value("inbox_files", inbox="s3://lessons/inbox") == 7
+    assert scrape.value("inbox_unpaired_files", inbox="s3://lessons/inbox") == 3
     age = scrape.value("inbox_look_age_seconds", inbox="s3://lessons/inbox")
     assert age is not None
     assert age > 1e9
