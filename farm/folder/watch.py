@@ -6,6 +6,7 @@ Any number may watch one inbox: the books give each claim once, and each step of
 from __future__ import annotations
 
 import logging
+import shlex
 import signal
 import sys
 import threading
@@ -23,6 +24,7 @@ from farm.folder.find import Eyes, Found, Note, Seen, Wanted, find, seen_in
 from farm.folder.inbox import Inbox, inboxes
 from farm.folder.kept import entry_of, make_known
 from farm.folder.look import Listing, list_inbox
+from farm.folder.names import stem_of
 from farm.folder.steps import Steps, ended_by
 from farm.jobs import inboxes as books_of
 from farm.logs import log_to_stderr
@@ -76,7 +78,7 @@ class Watcher:
         self._follow_retried()
         self._looked, self._bumps = time.monotonic(), books_of.bumps(self._books, self.inbox.id)
         listing = list_inbox(self._storage, self.inbox)
-        found = find(listing, self.eyes())
+        found = self._judged(listing)
         self._seen = seen_in(listing)
         self._claim(found)
         self._tell(listing, found)
@@ -86,7 +88,7 @@ class Watcher:
         """List the inbox and judge it as if everything had been seen before; nothing is claimed."""
         listing = list_inbox(self._storage, self.inbox)
         self._seen = seen_in(listing)
-        return find(listing, self.eyes())
+        return self._judged(listing)
 
     def eyes(self) -> Eyes:
         return Eyes(self.inbox, self._seen, self._farm.settings.inbox_settle_seconds, self._read_defaults)
@@ -118,6 +120,26 @@ class Watcher:
         for claim, (word, _) in zip(claims, words, strict=True):
             if word == "new":
                 log.info("%s: %s is followed once more: its job was retried", self.inbox.url, claim.main.path)
+
+    def _judged(self, listing: Listing) -> Found:
+        """What is found in a listing, with where the other half lies of what was uploaded again alone."""
+        found = find(listing, self.eyes())
+        stems = {note.path: stem_of(note.path) for note in found.notes if note.why == "unpaired"}
+        failed = books_of.last_failures(self._books, self.inbox.id, set(stems.values()))
+        for place, note in enumerate(found.notes):
+            record = failed.get(stems.get(note.path, ""))
+            if record and (words := self._left_behind(note, Claim.from_json(record), listing)):
+                found.notes[place] = replace(note, words=f"{note.words}; {words}")
+        return found
+
+    def _left_behind(self, note: Note, claim: Claim, listing: Listing) -> str | None:
+        """What of a failed claim was not uploaded again with this file of it, and what to do."""
+        paths = [file.path for file in claim.moving]
+        gone = [path for path in paths if listing.file(path) is None]
+        if claim.stage != "failed" or note.path not in paths or not gone:
+            return None
+        command = f"`farm folder redrive {self.inbox.url} {shlex.quote(claim.main.path)}`"
+        return f"{', '.join(gone)} went to failed/ with an earlier upload of it: upload that again too, or {command}"
 
     def _claim(self, found: Found) -> None:
         made = [self._made(wanted) for wanted in found.wanted]

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from farm.jobs.store import Books
 
@@ -23,7 +23,8 @@ LEASE_SECONDS = 15.0
 """How long a silent watcher keeps the claims that it works on."""
 FEW_STARTS = 2
 """A claim that was begun so often in vain is given out alone: others must not suffer for it."""
-_NOT_DONE = {"failed", "cancelled", None}
+NO_VIDEO = frozenset({"failed", "cancelled", None})
+"""States of a job, None for one that the books do not know, that no video comes of."""
 INBOXES = "farm:inboxes"
 """Hash of all inboxes that were ever watched: id -> URL."""
 
@@ -143,7 +144,19 @@ def retried(books: Books, inbox: str) -> list[str]:
                 pipe.hget(f"farm:job:{job}", "state")
             states = pipe.execute()
     pairs = zip(failed, states, strict=True)
-    return _records(books, inbox, sorted({token for (token, _), state in pairs if state not in _NOT_DONE}))
+    tokens = sorted({token for (token, _), state in pairs if state not in NO_VIDEO})
+    return list(_records(books, inbox, tokens).values())
+
+
+def last_failures(books: Books, inbox: str, names: Collection[str]) -> dict[str, str]:
+    """Records of the last claims of these names, where those failed, by name."""
+    if not names:
+        return {}
+    with books.reaching():
+        noted = cast("list[str | None]", books.client.hmget(f"farm:inbox:{inbox}:failed", list(names)))
+    tokens = {name: json.loads(failed)[0] for name, failed in zip(names, noted, strict=True) if failed is not None}
+    records = _records(books, inbox, list(tokens.values()))
+    return {name: records[token] for name, token in tokens.items() if token in records}
 
 
 def known_inboxes(books: Books) -> dict[str, str]:
@@ -190,7 +203,7 @@ def open_records(books: Books, inbox: str) -> list[str]:
     """The record of every claim that has not ended."""
     with books.reaching():
         tokens = cast("list[str]", books.client.zrange(f"farm:inbox:{inbox}:open", 0, -1))
-    return _records(books, inbox, tokens)
+    return list(_records(books, inbox, tokens).values())
 
 
 def holders(books: Books, inbox: str, names: Sequence[str], *, besides: str) -> dict[str, str]:
@@ -231,12 +244,12 @@ def backlog(books: Books) -> dict[str, Backlog]:
     return found
 
 
-def _records(books: Books, inbox: str, tokens: Sequence[str]) -> list[str]:
+def _records(books: Books, inbox: str, tokens: Sequence[str]) -> dict[str, str]:
     if not tokens:
-        return []
+        return {}
     with books.reaching():
         found = cast("list[str | None]", books.client.hmget(f"farm:inbox:{inbox}:claims", list(tokens)))
-    return [record for record in found if record is not None]
+    return {token: record for token, record in zip(tokens, found, strict=True) if record is not None}
 
 
 def _ms(seconds: float) -> int:

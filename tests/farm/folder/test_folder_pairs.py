@@ -9,6 +9,7 @@ import pytest
 from farm.errors import StorageError
 from farm.folder.find import Note, find
 from farm.folder.look import list_inbox
+from farm.folder.report import file_rows, redrive
 from farm.folder.watch import MOST_PROBLEMS, in_words
 from farm.jobs.inboxes import backlog, last_look
 from farm.retention import clean
@@ -76,6 +77,28 @@ def test_a_refused_pair_lies_in_failed_with_every_reason_and_is_not_tried_again(
     drop.put("broken.wav", drop.speech)
     drop.take()
     assert [job.name for job in drop.jobs()] == ["broken"]
+
+
+def test_a_mended_half_that_comes_alone_is_told_how_it_gets_back_the_other_that_went_to_failed(drop: Drop) -> None:
+    drop.put("maths/my bad.png", drop.portrait)
+    drop.put("maths/my bad.wav", b"no speech at all")
+    watcher = drop.watcher()
+    drop.take(watcher)
+    drop.put("maths/my bad.wav", drop.speech)
+    (note,) = watcher.look().notes
+    assert (note.path, note.why) == ("maths/my bad.wav", "unpaired")
+    assert note.words == (
+        "there is no portrait of this name, and no presenter in _defaults.yaml; maths/my bad.png went to failed/ "
+        "with an earlier upload of it: upload that again too, or "
+        f"`farm folder redrive {drop.inbox.url} 'maths/my bad.wav'`"
+    )
+    assert note.words in {row.words for row in file_rows(drop.farm, drop.inbox)}
+    assert redrive(drop.farm, drop.inbox, ["maths/my bad.wav"]).again == ("maths/my bad.wav",)
+    drop.take(watcher)
+    assert [job.name for job in drop.jobs()] == ["maths/my bad"]
+    drop.put("maths/my bad.wav", drop.speech + b"\0\0")
+    (note,) = watcher.look().notes
+    assert "failed/" not in note.words
 
 
 def test_a_job_whose_video_was_not_delivered_yet_is_not_cleaned_away(drop: Drop) -> None:
