@@ -106,6 +106,12 @@ class Claim:
     def file(self, role: Role) -> File | None:
         return next((file for file in self.files if file.role == role), None)
 
+    def has_failed(self, file: File) -> bool:
+        """Whether a file of it ends in failed/: of a manifest's files each goes its own way."""
+        if self.batch and file.role != "manifest":
+            return file.path in self.wrong or not self.results
+        return self.outcome == "failed"
+
     def failed(self, at: str, code: str, problems: Iterable[str]) -> Claim:
         """It will end as failed."""
         found = tuple(problems)

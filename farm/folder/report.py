@@ -101,8 +101,8 @@ def file_rows(farm: Farm, inbox: Inbox) -> Iterator[FileRow]:
 def _row(claim: Claim, file: File) -> FileRow:
     state, words = STATES.get(claim.stage, claim.stage), claim.trouble or claim.reason
     if claim.batch and claim.ended and file.role != "manifest":  # of a manifest's files each went its own way
-        words = claim.wrong.get(file.path, "")
-        state = "failed" if words else "done"
+        state = "failed" if claim.has_failed(file) else "done"
+        words = claim.wrong.get(file.path, "no row gave a video" if state == "failed" else "")
     result = claim.results.get(file.path, claim.result)
     return FileRow(path=file.path, state=state, words=words, job=claim.job, batch=claim.batch, result=result)
 

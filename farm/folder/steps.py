@@ -89,21 +89,15 @@ class Steps:
             claim = replace(claim, result=self.courses.deliver(result, claim.main.path))
         for path, error in errors_of(claim).items():
             self._moves.storage.put_json(self._inbox.failed + path + ERROR_SUFFIX, error)
-        self._each(claim, lambda file: self._put_away(file, self._last_place(claim, file)))
+        self._each(claim, lambda file: self._put_away(file, claim))
         values = claim.values if claim.outcome == "failed" and claim.batch else {}  # its rows may be retried
         ended = replace(claim, stage=claim.outcome, values=values, trouble="")
         keep_claim(self._farm.storage, self._inbox, ended)
         note_ends(self._farm.books, self._inbox, [ended])
         return ended
 
-    def _last_place(self, claim: Claim, file: File) -> str:
-        """done/ or failed/: of a manifest's files each goes its own way."""
-        failed = claim.outcome == "failed"
-        if claim.batch and file.role != "manifest":
-            failed = file.path in claim.wrong or not claim.results
-        return self._inbox.failed if failed else self._inbox.done
-
-    def _put_away(self, file: File, place: str) -> None:
+    def _put_away(self, file: File, claim: Claim) -> None:
+        place = self._inbox.failed if claim.has_failed(file) else self._inbox.done
         if not self._moves.on(file, self._inbox.processing, place):
             self._moves.out_of_inbox(file, place)
 

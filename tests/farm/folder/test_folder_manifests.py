@@ -329,6 +329,20 @@ def test_speeches_of_one_content_fail_together(drop: Drop) -> None:
     assert drop.read_json("failed/maths/course.csv.error.json")["problems"] == ["row 2: the GPU melted"]
 
 
+@pytest.mark.parametrize("video", [True, False], ids=["a row has a video", "no row has one"])
+def test_the_report_has_a_portrait_where_it_went(drop: Drop, video: bool) -> None:
+    upload(drop, "portrait,speech\nben.png,1.wav\nben.png,2.wav\n")
+    drop.put("maths/ben.png", drop.portrait)
+    watcher = drop.watcher()
+    drop.take(watcher)
+    first, second = (job.id for job in drop.jobs())
+    drop.fail(first, "the GPU melted")
+    drop.finish(second) if video else drop.fail(second, "the GPU melted")
+    drop.work(watcher)
+    assert states(drop)["maths/ben.png"] == ("done" if video else "failed")
+    assert f"{'done' if video else 'failed'}/maths/ben.png" in drop.lies()
+
+
 def test_videos_of_speeches_that_differ_in_their_ending_alone_lie_side_by_side(drop: Drop) -> None:
     drop.put("1.mp4", drop.speech + bytes(6))
     drop.put("1.wav", drop.speech)
