@@ -13,7 +13,7 @@ from engine.plan import gen_frames_of
 from engine.renderer import BUILT_IN, known_geometry
 from farm.edit import Cutting, cutting_after, cutting_as_before
 from farm.errors import BooksUnreachableError
-from farm.estimate import ChunkLength, Estimate, chunk_length, estimate, geometry_for, plan_speech
+from farm.estimate import ChunkLength, Estimate, chunk_length, estimate, geometry_for, plan_speech, unknown_geometry
 from farm.jobs.load import Load, load_of
 from farm.jobs.speeds import Speed, Work, speeds_of
 from farm.jobs.views import slot_views
@@ -141,15 +141,8 @@ def dry_run(
         expected=expected,
         noise=noise,
         rendered=rendered,
-        warnings=(*look.warnings, *_unknown_geometry(spec.renderer)),
+        warnings=(*look.warnings, *unknown_geometry(spec.renderer)),
     )
-
-
-def _unknown_geometry(renderer: str) -> tuple[str, ...]:
-    if renderer in BUILT_IN:
-        return ()
-    told = f"renderer {renderer!r} does not come with the farm, so its reach and window are known to the workers alone"
-    return (f"{told}: planned as if it had neither, its chunks may be cut otherwise and compute more",)
 
 
 @dataclass(frozen=True)

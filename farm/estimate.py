@@ -11,6 +11,7 @@ from engine.cuts import TOLERANCE_SECONDS
 from engine.media import smoothing
 from engine.media.pauses import Heard, listen
 from engine.plan import GEN_RATE, Geometry, Plan, plan_chunks
+from engine.renderer import BUILT_IN
 from farm.jobs.speeds import REFERENCE_PIXELS, Speed, Work
 
 if TYPE_CHECKING:
@@ -51,6 +52,16 @@ class Estimate:
 
     seconds: float | None
     words: tuple[str, ...]
+
+
+def unknown_geometry(renderer: str) -> tuple[str, ...]:
+    """What to say of a plan that is made where the renderer's class cannot be imported; nothing of one that comes with
+    the farm.
+    """
+    if renderer in BUILT_IN:
+        return ()
+    told = f"renderer {renderer!r} does not come with the farm, so its reach and window are known to the workers alone"
+    return (f"{told}: planned as if it had neither, its chunks may be cut otherwise and compute more",)
 
 
 def chunk_seconds_for(

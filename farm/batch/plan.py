@@ -19,7 +19,7 @@ from engine.renderer import known_geometry
 from engine.spec import FRAME_RATE
 from farm.batch.ahead import ahead_of
 from farm.batch.span import Span
-from farm.estimate import chunk_length, geometry_for, speed_of
+from farm.estimate import chunk_length, geometry_for, speed_of, unknown_geometry
 from farm.jobs import views
 from farm.jobs.load import Load, load_of
 from farm.jobs.speeds import REFERENCE_PIXELS, Speed, Work, speeds_of
@@ -123,6 +123,8 @@ def plan_rights(farm: Farm, rights: Sequence[Right], *, there: int, batch: str |
     parts = [_part(kind, lessons, look, farm.settings) for kind, lessons in sorted(_kinds(rights).items())]
     devices = [each for part in parts for each in _devices(part, look, farm.settings)]
     finish, sooner, notes = _finish(parts, look, farm.settings)
+    for renderer in dict.fromkeys(part.renderer for part in parts):
+        notes += unknown_geometry(renderer)
     began = time.time()
     return BatchPlan(
         lessons=len(rights),

@@ -106,7 +106,8 @@ def test_where_nobody_can_say_the_finish_the_reason_is_said(hand: Hand, course: 
     slot(hand, "a", renderers="preview,stripes")
     found = planned(hand.farm, course, 1, more="long.wav,ada.png,1,stripes\n")
     assert found.finish is None
-    assert found.notes == (f"renderer 'stripes' was not measured yet on {GPU}, so nobody can say when it is done",)
+    assert found.notes[0] == f"renderer 'stripes' was not measured yet on {GPU}, so nobody can say when it is done"
+    assert "its reach and window are known to the workers alone" in found.notes[1]
     assert [each.hours is None for each in found.devices] == [False, True]
 
 
