@@ -18,7 +18,7 @@ if batch then
   redis.call('ZREM', batch_key(batch) .. ':jobs', arg.job)
   count(arg.job, state, -1)
   if review == '1' then count(arg.job, 'needs_review', -1) end
-  if taken then count(arg.job, 'taken', -taken) end
+  if tonumber(taken or 0) > 0 then count(arg.job, 'taken', -taken) end  -- Redis 6 takes -0 for no number
 end
 if redis.call('GET', 'farm:token:' .. token) == arg.job then redis.call('DEL', 'farm:token:' .. token) end
 redis.call('ZREM', OUTBOX, 'plan/' .. arg.job, 'stitch/' .. arg.job)

@@ -286,6 +286,12 @@ def test_chunks_that_were_rendered_before_are_counted_by_row_and_batch(hand: Han
     assert batch.view().taken == 4, "until it is drawn anew"
     hand.render(jobs[0], 0)
     assert ([row.taken for row in batch.report()], batch.view().taken) == ([0, 1, 2], 3)
+    hand.stitch(jobs[0])
+    jobs[0].redo(chunks=[1])
+    hand.render(jobs[0], 1)
+    hand.stitch(jobs[0])
+    assert batch.view().taken == 2
     jobs[1].cancel()
-    assert forget_job(hand.books, jobs[1].id, before=time.time() + 60)
-    assert ([row.taken for row in batch.report()], batch.view().taken) == ([0, 1], 1)
+    for job in jobs:
+        assert forget_job(hand.books, job.id, before=time.time() + 60)
+    assert ([row.taken for row in batch.report()], batch.view().taken) == ([0], 0)
