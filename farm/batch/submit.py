@@ -20,7 +20,7 @@ from farm.batch.check import AT_ONCE, CheckedRow, Right, local_file
 from farm.batch.jobless import Jobless, keep_jobless
 from farm.batch.kept import Asked, Place
 from farm.errors import InputRefusedError, NotAllowedError, StorageError
-from farm.jobs.batches import batch_jobs, batch_named, batch_row, note_batch
+from farm.jobs.batches import batch_named, batch_numbers, batch_row, note_batch
 from farm.jobs.hooks import batch_is_entered
 from farm.jobs.request import InBatch, row_token
 from farm.recover import recover
@@ -28,7 +28,7 @@ from farm.storage import keys
 from farm.storage.s3 import FRESH_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from farm.jobs.batches import BatchState
     from farm.jobs.request import JobRequest
@@ -127,7 +127,7 @@ def submit_rows(farm: Farm, rows: Sequence[CheckedRow], terms: Terms, on_step: O
 def new_rights(farm: Farm, rights: Sequence[Right], *, owner: str, name: str) -> list[Right]:
     """Lessons that a submit would make jobs of: those that the batch of that name does not have, each once."""
     batch = batch_named(farm.books, owner, name)
-    there = set(batch_jobs(farm.books, batch)) if batch else set()
+    there = batch_numbers(farm.books, batch) if batch else {}
     places = _entered(farm, kept.places_of(farm.storage, batch), there) if batch else {}
     seen = {token for token, place in places.items() if place.job in there}
     new = []
@@ -149,7 +149,7 @@ def jobs_of(farm: Farm, batch: str, rights: Sequence[Right]) -> dict[str, list[R
 
 def job_of_each(farm: Farm, batch: str, rights: Iterable[Right]) -> list[str]:
     """The job that each of these lessons became when it was submitted."""
-    places = _entered(farm, kept.places_of(farm.storage, batch), set(batch_jobs(farm.books, batch)))
+    places = _entered(farm, kept.places_of(farm.storage, batch), batch_numbers(farm.books, batch))
     return [places[row_token(batch, _request(farm, right, "").token)].job for right in rights]
 
 
@@ -240,29 +240,31 @@ def _numbers(wanted: Iterable[int], taken: Iterable[int], lines: int) -> list[in
     return numbers
 
 
-def _there(farm: Farm, batch: str, before: dict[str, Place]) -> set[str]:
-    """Jobs of the batch that the books have, after those came back that storage alone has: it may have been emptied."""
-    there, jobs = set(batch_jobs(farm.books, batch)), {place.job for place in before.values()}
-    lost = {keys.jobs_since(job) for job in jobs - there}
+def _there(farm: Farm, batch: str, before: dict[str, Place]) -> dict[str, int]:
+    """Jobs of the batch that the books have, with the numbers of their rows, after those came back that storage alone
+    has: they may have been emptied.
+    """
+    there, jobs = batch_numbers(farm.books, batch), {place.job for place in before.values()}
+    lost = {keys.jobs_since(job) for job in jobs - set(there)}
     for prefix in sorted(lost):
         found = recover(farm.books, farm.storage, who=farm.settings.owner, on_step=lambda _: None, prefix=prefix)
         if ours := {job: why for job, why in found.problems.items() if job in jobs}:
             raise StorageError("\n".join(f"job {job} cannot come back: {why}" for job, why in ours.items()))
     if lost:
         decided.restore_releases(farm.books, farm.storage)
-        there = set(batch_jobs(farm.books, batch))
+        there = batch_numbers(farm.books, batch)
     return there
 
 
-def _entered(farm: Farm, places: dict[str, Place], there: Container[str]) -> dict[str, Place]:
-    """The places of rows, by token: of two submits at once each wrote down a job for a row, and the books have one of
-    them. there: jobs of the batch that the books have.
+def _entered(farm: Farm, places: dict[str, Place], there: Mapping[str, int]) -> dict[str, Place]:
+    """The places of rows, by token: of two submits at once each wrote down a job and a number for a row, and the books
+    have one of them. there: jobs of the batch that the books have, with their numbers.
     """
     missing = [token for token, place in places.items() if place.job not in there]
     owners = zip(missing, farm.books.token_owners(missing), strict=True)
-    return places | {
-        token: replace(places[token], job=job) for token, job in owners if job is not None and job in there
-    }
+    jobs = {token: place.job for token, place in places.items()}
+    jobs |= {token: job for token, job in owners if job is not None and job in there}
+    return {token: Place(jobs[token], there.get(jobs[token], place.row)) for token, place in places.items()}
 
 
 def _store(farm: Farm, rows: Iterable[Right], on_step: OnStep) -> None:

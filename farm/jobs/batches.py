@@ -144,6 +144,13 @@ def batch_jobs(books: Books, id: str, start: int = 0, stop: int = -1) -> list[st
         return cast("list[str]", books.client.zrange(f"farm:batch:{id}:jobs", start, stop))
 
 
+def batch_numbers(books: Books, id: str) -> dict[str, int]:
+    """The number of the row that each job of a batch is."""
+    with books.reaching():
+        found = cast("list[tuple[str, float]]", books.client.zrange(f"farm:batch:{id}:jobs", 0, -1, withscores=True))
+    return {job: int(row) for job, row in found}
+
+
 def decide_batch(books: Books, id: str, what: BatchDecision, *, who: str, value: int | None = None) -> None:
     """Pause, resume or cancel a batch, or limit it to `value` slots at once (None: no limit).
 

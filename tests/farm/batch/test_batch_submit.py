@@ -19,7 +19,7 @@ from farm.batch.intake import Order
 from farm.batch.jobless import jobless_rows
 from farm.batch.pilot import Pilot
 from farm.errors import NotAllowedError
-from farm.jobs.batches import batch_jobs, batch_row
+from farm.jobs.batches import batch_jobs, batch_numbers, batch_row
 from farm.jobs.model import PLAN, JobState
 from farm.jobs.request import JobRequest
 from farm.jobs.store import AttemptFailure, Books
@@ -210,6 +210,27 @@ def test_of_two_jobs_that_submits_at_once_gave_a_row_the_one_in_the_books_is_its
     assert (again.created, again.known) == (0, 3)
     assert [job.state for job in hand.farm.batch(done.id).rows_of(jobs)] == ["cancelled", "failed", "planning"]
     assert seeds_of(hand, done.id) == [0, 1, 2]
+
+
+def test_rows_of_two_manifests_that_are_submitted_to_one_batch_at_once_have_a_number_each(
+    hand: Hand, course: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places_of, path, order = kept.places_of, course / "term.csv", Order(name="Term")
+
+    def overtaken(storage: Storage, batch: str) -> dict[str, Place]:
+        found = places_of(storage, batch)
+        monkeypatch.setattr(kept, "places_of", places_of)
+        hand.farm.submit_batch(path, order)
+        return found
+
+    other = manifest(course, range(2)).rename(course / "other.csv")
+    manifest(course, range(7, 9))
+    monkeypatch.setattr(kept, "places_of", overtaken)
+    with Farm(hand.farm.settings) as slower:
+        batch = slower.submit_batch(other, order).id
+    assert sorted(batch_numbers(hand.books, batch).values()) == [2, 3, 4, 5]
+    hand.farm.submit_batch(manifest(course, [9]), order)
+    assert sorted(batch_numbers(hand.books, batch).values()) == [2, 3, 4, 5, 6]
 
 
 def test_a_row_that_was_rejected_while_another_submitted_it_too_is_not_rendered_after_all(
