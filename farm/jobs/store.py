@@ -48,7 +48,7 @@ FORGET_SECONDS = 3600.0
 SOCKET_SECONDS = 5.0
 LONGEST_MESSAGE = 2000
 PLANS_OF_AN_OWNER = 8
-"""Plans of one owner that lie in the cpu queue at a time, so that others' plans get between."""
+"""Plans of one owner that lie in the cpu queue at a time, and less urgent ones, so that others' plans get between."""
 AT_ONCE = 16
 """Chunks that one script gives out: Redis serves nobody else while a script runs."""
 PASSING = re.compile(r"(?:^|[\s-])(?:OOM|READONLY|MISCONF|BUSY|MASTERDOWN|LOADING|TRYAGAIN)\b")

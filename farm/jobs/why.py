@@ -121,10 +121,11 @@ def _on_cpu(books: Books, job: str, fields: dict[str, str], unit: str) -> Found:
         pipe.hgetall(f"farm:job:{job}:u:{unit}")
         pipe.zscore("farm:outbox", f"{unit}/{job}")
         pipe.zrank(f"farm:plans:{batch}/{owner}", job)
+        pipe.zcount(f"farm:planning:{owner}", "-inf", fields["priority"])
         pipe.time()
         for queue in CPU_LISTS:
             pipe.llen(queue)
-        row, due, rank, (seconds, _), *queued = pipe.execute()
+        row, due, rank, let_in, (seconds, _), *queued = pipe.execute()
     if row.get("state") == UnitState.RENDERING:
         return "working", f"It is being {done} by {row['slot']}, {float(row.get('percent', 0)):.0f} % done."
     if paused := _storage(books):
@@ -134,8 +135,7 @@ def _on_cpu(books: Books, job: str, fields: dict[str, str], unit: str) -> Found:
     if not views.cpu_workers(books):
         return "queue", f"It waits to be {done}, but no cpu worker is at work."
     if rank is not None:
-        whose = "its batch" if batch else owner
-        return "queue", f"It waits to be planned, with {_counted(rank, 'job')} of {whose} before it."
+        return "queue", f"It waits to be planned, with {_counted(rank + let_in, 'job')} of {owner} before it."
     if not any(queued):
         return "queue", f"It waits to be {done}: a cpu worker takes it in a moment."
     return "queue", f"It waits to be {done}, with {_counted(sum(queued), 'message')} on the cpu queue."

@@ -23,7 +23,7 @@ local function owner_key(owner) return 'farm:owner:' .. owner end
 local function batch_key(batch) return 'farm:batch:' .. batch end
 local function states_key(batch) return batch_key(batch) .. ':states' end
 local function plans_key(line) return 'farm:plans:' .. line end
-local function in_queue_key(owner) return 'farm:planning:' .. owner end  -- let into the queue, not begun
+local function in_queue_key(owner) return 'farm:planning:' .. owner end  -- let into the queue, not begun; by priority
 local function pair(job, unit) return job .. '/' .. unit end
 local function split(text) return string.match(text, '^([^/]+)/(.+)$') end
 
@@ -141,19 +141,30 @@ local function leave_plan_line(job)
   if redis.call('EXISTS', plans_key(line)) == 0 then redis.call('SREM', PLANNING, line) end
 end
 
-local function plan_due(job)
+local function is_in_queue(job)
+  local _, owner = plan_line(job)
+  return redis.call('ZSCORE', in_queue_key(owner), job) ~= false
+end
+
+-- It stands in line as if it had been submitted at `since`.
+local function plan_due(job, since)
   local held, paused, priority, submitted = get(job_key(job), 'held', 'paused', 'priority', 'submitted')
-  local line, owner = plan_line(job)
-  if held == '1' or paused == '1' or unit_state(job, 'plan') ~= 'waiting' then return end
-  if redis.call('SISMEMBER', in_queue_key(owner), job) == 1 then return end
-  redis.call('ZADD', plans_key(line), string.format('%.0f', priority * 2 ^ 42 + submitted), job)
+  if held == '1' or paused == '1' or unit_state(job, 'plan') ~= 'waiting' or is_in_queue(job) then return end
+  local line = plan_line(job)
+  redis.call('ZADD', plans_key(line), string.format('%.0f', priority * 2 ^ 42 + (since or submitted)), job)
   redis.call('SADD', PLANNING, line)
+end
+
+-- Whether one more of this priority may be let in: those that are less urgent keep nobody out.
+local function has_room(job, plans)
+  local _, owner = plan_line(job)
+  return redis.call('ZCOUNT', in_queue_key(owner), '-inf', get(job_key(job), 'priority')) < plans
 end
 
 local function let_into_queue(job, at)
   local _, owner = plan_line(job)
   leave_plan_line(job)
-  redis.call('SADD', in_queue_key(owner), job)
+  redis.call('ZADD', in_queue_key(owner), get(job_key(job), 'priority'), job)
   redis.call('ZADD', OUTBOX, at, 'plan/' .. job)
 end
 
@@ -161,7 +172,7 @@ end
 local function plan_begun(job)
   local _, owner = plan_line(job)
   leave_plan_line(job)
-  redis.call('SREM', in_queue_key(owner), job)
+  redis.call('ZREM', in_queue_key(owner), job)
 end
 
 -- The plan is made, or not to be made now.

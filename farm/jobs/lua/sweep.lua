@@ -58,16 +58,17 @@ end
 local firsts = {}
 for _, line in ipairs(redis.call('SMEMBERS', PLANNING)) do
   local batch, owner = string.match(line, '^([^/]*)/(.*)$')
-  local room = arg.plans - redis.call('SCARD', in_queue_key(owner))
-  if room > 0 and (get(batch_key(batch), 'state') or 'open') == 'open' then
-    firsts[owner] = firsts[owner] or {room = room}
-    local found = redis.call('ZRANGE', plans_key(line), 0, room - 1, 'WITHSCORES')
+  if (get(batch_key(batch), 'state') or 'open') == 'open' then
+    firsts[owner] = firsts[owner] or {}
+    local found = redis.call('ZRANGE', plans_key(line), 0, arg.plans - 1, 'WITHSCORES')
     for i = 1, #found, 2 do table.insert(firsts[owner], {job = found[i], place = tonumber(found[i + 1])}) end
   end
 end
 for _, jobs in pairs(firsts) do
   table.sort(jobs, function(a, b) return a.place < b.place or a.place == b.place and a.job < b.job end)
-  for i = 1, math.min(jobs.room, #jobs) do let_into_queue(jobs[i].job, now) end
+  for _, first in ipairs(jobs) do
+    if has_room(first.job, arg.plans) then let_into_queue(first.job, now) end
+  end
 end
 local due = {}
 local queue_is_empty = true
@@ -77,15 +78,16 @@ end
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', OUTBOX, '-inf', now, 'LIMIT', 0, 1000)) do
   local unit, job = split(member)
   local kept = kept_waiting(job, unit)
+  local again = unit == 'plan' and unit_state(job, unit) == 'waiting' and not is_in_queue(job)
   redis.call('ZADD', OUTBOX, now + arg.ring_ms, member)
-  if kept and unit == 'plan' then  -- its place is another's
-    plan_not_due(job)
-    plan_due(job)
+  if unit == 'plan' and (kept or again) then
+    plan_not_due(job)  -- its place is another's
+    plan_due(job, again and now)  -- one that failed comes behind those that were not tried yet
   end
   -- while messages wait in the queue, this one's may be among them: ringing for all would only make it longer
   local rung = tonumber(get(unit_key(job, unit), 'rung') or 0)
   local ring = (queue_is_empty or now - rung > arg.doubt_ms) and not storage_is_paused()
-  if ring and unit_state(job, unit) == 'waiting' and not kept then
+  if ring and unit_state(job, unit) == 'waiting' and not kept and not again then
     redis.call('HSET', unit_key(job, unit), 'rung', now)
     due[#due + 1] = {unit = unit, job = job, name = get(job_key(job), 'name'), priority = get(job_key(job), 'priority')}
   end

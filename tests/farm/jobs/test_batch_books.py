@@ -238,6 +238,29 @@ def test_an_owners_most_urgent_plan_comes_first_whatever_it_belongs_to(desk: Des
     assert sorted(_due(desk)) == sorted([*jobs[: PLANS_OF_AN_OWNER - 2], jobs[-1], urgent])
 
 
+def test_urgent_plans_are_let_in_past_those_that_are_less_so(desk: Desk) -> None:
+    late = [desk.job(priority=9) for _ in range(PLANS_OF_AN_OWNER + 2)]
+    assert _in_queue(desk) == late[:PLANS_OF_AN_OWNER]
+    urgent = desk.job(priority=0)
+    assert urgent in _in_queue(desk), "at once"
+    desk.books.decide(late[-1], "priority", who="ann", value=1)
+    assert _due(desk) == [late[-1]]
+
+
+def test_plans_that_fail_and_are_tried_again_leave_the_queue_to_others(desk: Desk) -> None:
+    batch = desk.batch()
+    jobs = [desk.job(batch=batch) for _ in range(PLANS_OF_AN_OWNER + 4)]
+    _due(desk)
+    passing = AttemptFailure(code="storage_unreachable", message="storage does not answer", burn=False)
+    for job in jobs[:6]:
+        desk.books.fail(desk.claim(job, PLAN), passing)
+    assert sorted(_due(desk)) == jobs[PLANS_OF_AN_OWNER:], "those that were not tried yet come first"
+    assert _in_queue(desk) == jobs[6:]
+    for job in jobs[6:]:
+        desk.books.planned(desk.claim(job, PLAN), frames25=25, chunks=1)
+    assert sorted(_due(desk)) == jobs[:6], "none is forgotten"
+
+
 def test_a_plan_in_the_queue_that_becomes_urgent_is_rung_for_by_its_new_priority(desk: Desk) -> None:
     job = desk.job()
     assert _due(desk) == []

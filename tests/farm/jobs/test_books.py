@@ -334,7 +334,7 @@ def test_a_claim_whose_answer_got_lost_is_answered_again(desk: Desk) -> None:
 def test_a_job_whose_entering_was_answered_twice_is_still_new(desk: Desk) -> None:
     job = desk.job()
     fields = views.job_fields(desk.books, job)
-    assert desk.books.enter(job, fields["token"], fields)[:2] == (job, True)
+    assert desk.books.enter(job, fields["token"], fields) == (job, True, True)
 
 
 @pytest.mark.parametrize("unit", ["zzz", "-1", "3", "1.5", "01", "1e0", "9999999999999"])
