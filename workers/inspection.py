@@ -38,7 +38,8 @@ class Inspection:
         self.accepted: list[dict[str, Any]] = []
         self.mouth: list[float | None] = []
         self._recipes: list[str | None] = []
-        self._found: list[tuple[Problem, tuple[int, ...]]] = []  # with the chunks that must be drawn anew to mend it
+        self._found: list[tuple[Problem, tuple[int, ...], int | None]] = []
+        """With the chunks that it was found in, and the cut across which it must be mended, if it must."""
         self._cuts = 0
         self._sides: deque[Measures] = deque()
 
@@ -56,9 +57,8 @@ class Inspection:
         # of a long job's many spans, those that touch the chunk
         first, last = bisect_right(self._stops, measures.start), bisect_right(self._stops, measures.stop)
         for problem in problems_of(measures, voiced=self._voiced[first : last + 1]):
-            # what both sides of a cut draw alike is drawn anew by both, or it would stay as it is
             cut = cut_beside(self._plan, chunk.index, problem.start, problem.stop)
-            self._found.append((problem, (chunk.index,) if cut is None else (cut, cut + 1)))
+            self._found.append((problem, (chunk.index,), cut))
 
     def look_at_seam(self, numbers: SeamNumbers) -> None:
         """Take the next seam's numbers, once both of its sides were looked at."""
@@ -66,22 +66,23 @@ class Inspection:
         moved = max(movement(side, numbers.frames25) for side in (before, after))
         problem = seam_problem(numbers, moved=moved)
         if problem is not None:
-            self._found.append((problem, (self._cuts, self._cuts + 1)))
+            self._found.append((problem, (self._cuts, self._cuts + 1), self._cuts))
         self._cuts += 1
 
     @property
     def refused_seams(self) -> frozenset[int]:
         """Cuts, counted from 0, whose seam is seen."""
-        return frozenset(chunks[0] for problem, chunks in self._found if problem.kind == "seam")
+        return frozenset(cut for problem, _, cut in self._found if problem.kind == "seam" and cut is not None)
 
     def wanted(self, may: Collection[int]) -> Wanted | None:
         """What is to be rendered again, as far as chunks `may` be; None where nothing is."""
         why: dict[int, list[str]] = {}
         across: set[int] = set()
-        for problem, chunks in self._found:
-            if not set(chunks) <= set(may):
+        for problem, chunks, cut in self._found:
+            # what both sides of a cut draw alike is drawn anew by both, or it would stay as it is
+            if not {*chunks, *(() if cut is None else (cut, cut + 1))} <= set(may):
                 continue
-            across.update(chunks[:-1])
+            across |= set() if cut is None else {cut}
             for chunk in chunks:
                 why.setdefault(chunk, []).append(problem.sentence)
         reasons = {chunk: "; ".join(dict.fromkeys(said)) for chunk, said in sorted(why.items())}
@@ -93,7 +94,7 @@ class Inspection:
 
     def findings(self) -> list[dict[str, Any]]:
         """What a person should look at, in order of time."""
-        problems = sorted((problem for problem, _ in self._found), key=lambda one: one.start)
+        problems = sorted((problem for problem, _, _ in self._found), key=lambda one: one.start)
         return [asdict(Finding(one.start, one.stop, timecode(one.start), one.sentence)) for one in problems]
 
     def sync(self) -> Sync:
