@@ -53,7 +53,7 @@ def _plate(height: int, width: int) -> _Plate:
     text = np.zeros((tall, wide), np.float32)
     top = (tall - letters.shape[0]) // 2
     text[top : top + letters.shape[0], tall // 2 : tall // 2 + letters.shape[1]] = letters
-    gap = tall // 2
+    gap = min(tall // 2, height - 1, width - 1)
     rows, columns = slice(max(0, height - gap - tall), height - gap), slice(max(0, width - gap - wide), width - gap)
     shown = text[-(rows.stop - rows.start) :, -(columns.stop - columns.start) :, None]
     return _Plate(rows, columns, left=(1 - shown) * np.float32(1 - _PLATE), added=shown * np.float32(255))

@@ -101,6 +101,14 @@ def test_the_mark_lies_within_the_picture_and_is_as_large_as_suits_it(
     assert not np.array_equal(labelled, plain)
 
 
+@pytest.mark.parametrize("wide", range(1, 12))
+def test_the_mark_is_cut_where_a_picture_is_hardly_there_and_ends_no_render(wide: int) -> None:
+    frame = np.full((64, 64, 3), 200, np.uint8)
+    labelled = marked(frame, (28, 0, 28 + wide, 64))
+    assert np.array_equal(labelled[:, :28], frame[:, :28])
+    assert np.array_equal(labelled[:, 28 + wide :], frame[:, 28 + wide :])
+
+
 def first_leaving(output: OutputSpec) -> Frame:
     request = replace(REQUEST, id="20260101-000000-000001", output=output)
     inputs = Inputs(PORTRAIT, None, RenderSpec(), PLAN.frames25, PLAN.gen_frames)  # type: ignore[arg-type]
