@@ -95,16 +95,20 @@ def chunk_seconds_for(
 def chunk_length(
     asked: float | None, speech_seconds: float, *, load: Load, settings: Settings, geometry: Geometry
 ) -> ChunkLength:
-    """The length that was asked for, else the one that suits the farm."""
+    """The length that was asked for, else the one that suits the farm, as long as the renderer's reach allows."""
     if asked is not None:
         return ChunkLength(asked, "asked for at submit")
-    return chunk_seconds_for(
+    found = chunk_seconds_for(
         speech_seconds,
         slots=len(load.devices),
         waiting=load.waiting,
         setting=settings.chunk_seconds,
         geometry=geometry,
     )
+    shortest = geometry.shortest_kept / GEN_RATE
+    if found.seconds >= shortest:
+        return found
+    return ChunkLength(shortest, f"the shortest that the renderer's reach allows, instead of {found.because}")
 
 
 def geometry_for(renders: Geometry, output: OutputSpec) -> Geometry:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from engine.plan import Geometry, plan_chunks
 from engine.spec import OutputSpec, RenderSpec
-from farm.estimate import ASSUMED, chunk_seconds_for, estimate, geometry_for
+from farm import Settings
+from farm.estimate import ASSUMED, chunk_length, chunk_seconds_for, estimate, geometry_for
 from farm.jobs.load import Load
 from farm.jobs.speeds import Speed, Work
 
@@ -44,6 +45,15 @@ def test_what_neighbours_compute_twice_keeps_chunks_longer() -> None:
     found = chunk_seconds_for(120, slots=40, waiting=0, setting=30, geometry=SONIC)
     assert found.seconds == pytest.approx(3 * 59 / 12.5, abs=0.01)
     assert chunk_seconds_for(120, slots=40, waiting=0, setting=12, geometry=SONIC).seconds == 12
+
+
+def test_a_reach_that_was_set_keeps_chunks_as_long_as_it_needs() -> None:
+    settings, load = Settings(chunk_seconds=8), Load(devices=("cpu",), waiting=0)
+    found = chunk_length(None, 600, load=load, settings=settings, geometry=Geometry(reach=125, window=25))
+    assert found.seconds == 10
+    assert found.because.startswith("the shortest that the renderer's reach allows, instead of setting chunk_seconds")
+    assert plan_chunks(15_000, chunk_seconds=found.seconds, geometry=Geometry(reach=125, window=25)).chunks
+    assert chunk_length(None, 600, load=load, settings=settings, geometry=PREVIEW).seconds == 8
 
 
 @given(
