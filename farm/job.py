@@ -143,7 +143,7 @@ class Job:
     ) -> list[Redo]:
         """Render chunks of a job that is done again, with other chance, to a new version; the old ones are kept.
 
-        at: timecodes ("3:12") or seconds; in a seam both its chunks are drawn anew. chunks: counted from 0. seed: of
+        at: timecodes ("3:12") or seconds; beside a cut both its chunks are drawn anew. chunks: counted from 0. seed: of
         the new chance, by default derived from the job's. Answers what will be rendered. Raises InputRefusedError,
         NotAllowedError unless the job is done.
         """

@@ -41,7 +41,8 @@ class Claim:
 
     token: of inbox, keys and ETags, so that the same content under the same names is taken once. stage: a released one
     may be taken again, a retried one had failed, and its job goes on. values: what the folder's defaults said; of a
-    manifest that was submitted its speeches by job, what its check found, and the jobs that failed.
+    manifest that was submitted its speeches by job, what its check found, and the jobs that failed; and whether it is
+    followed once more.
     taken: Unix seconds. outcome: what it will end as; at: where in its work it failed, with code, reason and, of a
     refusal, all problems. result: s3:// URL of the video; of a manifest results, by speech, and wrong: speeches without
     one, and why. tries: how often it was taken before. trouble: what went wrong lately and may pass.
@@ -91,6 +92,11 @@ class Claim:
     def failed_jobs(self) -> tuple[str, ...]:
         """Jobs of a failed claim that failed: people may have them tried again."""
         return tuple(self.values["failed"]) if self.batch else (self.job,) if self.job else ()
+
+    @property
+    def followed(self) -> bool:
+        """Whether it had failed, and is followed once more because its job goes on."""
+        return bool(self.values.get("followed"))
 
     @property
     def let_go(self) -> bool:

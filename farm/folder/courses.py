@@ -126,12 +126,13 @@ class Courses:
 
     def over(self, claim: Claim) -> Claim:
         """The claim of a batch that has ended, with its videos where people look for them, and what failed."""
-        speeches, results, wrong = claim.values["speeches"], dict[str, str](), dict(claim.wrong)
+        speeches, results, wrong = claim.values["speeches"], dict(claim.results), dict(claim.wrong)
         problems, taken, failed = list(claim.values["problems"]), set[Address](), list[str]()
+        before = claim.failed_jobs if claim.followed else None  # the others' videos were delivered then
         for row in all_rows(self._farm.books, claim.batch):
             of_row = speeches.get(row.job, ())  # none: of an earlier manifest of this name, or under earlier defaults
             if of_row and row.result is None:
-                problems.append(f"row {row.row}: {row.reason or row.state}")
+                problems.append(f"{', '.join(of_row)}: {row.reason or row.state}")
                 failed.append(row.job)
             for speech in of_row:
                 suffix = ""
@@ -140,17 +141,23 @@ class Courses:
                 taken.add(self._inbox.result(speech, suffix))  # also without a video: a later try finds the same names
                 if row.result is None:
                     wrong[speech] = row.reason or str(row.state)
-                else:
-                    results[speech] = self.deliver(row.result, speech, suffix)
+                elif before is None or row.job in before:
+                    results[speech] = self.deliver(claim, row.result, speech, suffix)
         outcome = claim.failed("render", "rows_failed", problems) if problems else claim
         done = {path: why for path, why in wrong.items() if path not in results}
         values = {**claim.values, "failed": failed}
         return replace(outcome, stage="ending", values=values, results=results, wrong=done)
 
-    def deliver(self, result: str, speech: str, suffix: str = "") -> str:
-        """Copy a job's video to where people look for it; its URL."""
+    def deliver(self, claim: Claim, result: str, speech: str, suffix: str = "") -> str:
+        """Copy a job's video to where people look for it; its URL.
+
+        Of a claim that is followed once more what was put there since it was taken stays: it is of a later upload.
+        """
         target, storage = self._inbox.result(speech, suffix), self._farm.storage
-        storage.beside(target.bucket).copy_from(storage.address(result), target.key, size=storage.size(result))
+        beside = storage.beside(target.bucket)
+        there = beside.head(target.key) if claim.followed else None
+        if there is None or there.modified <= claim.taken:
+            beside.copy_from(storage.address(result), target.key, size=storage.size(result))
         return str(target)
 
     def _read(self, claim: Claim) -> Manifest:
@@ -182,7 +189,9 @@ class Courses:
         ]
         holds = self._there({folder + names.HOLD for path in taken for folder in names.folders_above(path)})
         held = {path: place for path in taken for place in names.folders_above(path) if place + names.HOLD in holds}
-        return next((f"{path}: {names.held_by(held[path])}" for path in self._there(held)), None)
+        # one by one: the first is enough, and it is asked for again and again while people hold the folder
+        there = (path for path in held if self._storage.head(self._inbox.prefix + path) is not None)
+        return next((f"{path}: {names.held_by(held[path])}" for path in there), None)
 
     def _held(self, claim: Claim, rows: Sequence[Row]) -> str | None:
         """A file of theirs whose name another open claim has for another content, and that this is so."""

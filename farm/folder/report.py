@@ -141,6 +141,8 @@ def _put_back(farm: Farm, inbox: Inbox, moves: Moves, claim: Claim) -> str | Non
     if claim.stage != "failed":
         now = "waiting" if claim.stage == "released" else STATES.get(claim.stage, claim.stage)
         return f"it failed, but its name was uploaded again since, and that is {now}"
+    if going_on := books_of.going_on(farm.books, claim.failed_jobs):
+        return f"its job {going_on[0]} was retried, and its video will be delivered when that is done"
     for file in claim.moving:
         moves.back_into_inbox(file, inbox.failed)
         moves.storage.delete(inbox.failed + file.path + ERROR_SUFFIX)

@@ -70,10 +70,29 @@ class Steps:
 
     def _take_up(self, claim: Claim) -> Claim:
         """Take back what lies in failed/, as if nothing had failed: the books have its job go on."""
-        for path in errors_of(claim):
+        keep_claim(self._farm.storage, self._inbox, claim)  # before a file moves
+        errors = errors_of(claim)
+        ours = {path for path, error in errors.items() if not self._is_anothers(path, error)}
+
+        def take_back(file: File) -> None:
+            if (file.path if file.path in errors else claim.main.path) in ours:
+                self._take_back(file)
+
+        self._each(claim, take_back)
+        for path in ours:  # last: they say whose files lie there
             self._moves.storage.delete(self._inbox.failed + path + ERROR_SUFFIX)
-        self._each(claim, self._take_back)
-        return replace(claim, stage="running", outcome="done", at="", code="", reason="", problems=())
+        taken_up = replace(claim, stage="running", outcome="done", at="", code="", reason="", problems=())
+        return replace(taken_up, values={**claim.values, "followed": True})
+
+    def _is_anothers(self, path: str, error: Mapping[str, object]) -> bool:
+        """Whether the error that lies beside a file in failed/ is of a later upload of its name, so the file is too."""
+        try:
+            found = self._moves.storage.get_json(self._inbox.failed + path + ERROR_SUFFIX)
+        except NotFoundError:
+            return False
+        except CorruptObjectError:
+            return True
+        return not isinstance(found, dict) or any(found.get(one) != error[one] for one in ("job", "batch", "reason"))
 
     def _take_back(self, file: File) -> None:
         try:
@@ -86,7 +105,7 @@ class Steps:
             claim = self.courses.over(claim)
         elif claim.outcome == "done":
             result = self._farm.job(claim.job).view().result or ""
-            claim = replace(claim, result=self.courses.deliver(result, claim.main.path))
+            claim = replace(claim, result=self.courses.deliver(claim, result, claim.main.path))
         for path, error in errors_of(claim).items():
             self._moves.storage.put_json(self._inbox.failed + path + ERROR_SUFFIX, error)
         self._each(claim, lambda file: self._put_away(file, claim))

@@ -134,18 +134,25 @@ def note_ends(books: Books, inbox: str, ends: Mapping[str, Failed | None]) -> No
         pipe.execute()
 
 
+def going_on(books: Books, jobs: Sequence[str]) -> list[str]:
+    """Of these jobs those that go on, or are done by now."""
+    with books.reaching(), books.client.pipeline(transaction=False) as pipe:
+        for job in jobs:
+            pipe.hget(f"farm:job:{job}", "state")
+        states = pipe.execute()
+    return [job for job, state in zip(jobs, states, strict=True) if state not in NO_VIDEO]
+
+
 def retried(books: Books, inbox: str) -> list[str]:
     """Records of claims that failed, the last of their names, of which a job goes on or is done by now."""
     with books.reaching():
         found = cast("dict[str, str]", books.client.hgetall(f"farm:inbox:{inbox}:failed"))
-        failed = [(token, job) for token, *jobs in map(json.loads, found.values()) for job in jobs]
-        with books.client.pipeline(transaction=False) as pipe:
-            for _, job in failed:
-                pipe.hget(f"farm:job:{job}", "state")
-            states = pipe.execute()
-    pairs = zip(failed, states, strict=True)
-    tokens = sorted({token for (token, _), state in pairs if state not in NO_VIDEO})
-    return list(_records(books, inbox, tokens).values())
+    failed = {job: token for token, *jobs in map(json.loads, found.values()) for job in jobs}
+    tokens = sorted({failed[job] for job in going_on(books, list(failed))})
+    with books.reaching():
+        since = books.client.zmscore(f"farm:inbox:{inbox}:open", tokens) if tokens else []
+    ended = [token for token, at in zip(tokens, since, strict=True) if at is None]
+    return list(_records(books, inbox, ended).values())
 
 
 def last_failures(books: Books, inbox: str, names: Collection[str]) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,7 @@ from farm.folder.report import file_rows, inbox_view, redrive
 from farm.jobs import inboxes
 from farm.storage import s3
 from farm.storage.s3 import Patience
+from tests.conftest import wait_until
 from tests.farm.storage.s3_gate import gate_before
 
 if TYPE_CHECKING:
@@ -241,6 +244,46 @@ def test_rows_that_people_retried_are_delivered_and_what_was_wrong_with_others_s
     assert problem.startswith("row 4: ")
 
 
+def test_a_retried_row_leaves_alone_what_later_uploads_of_its_manifests_names_became(drop: Drop) -> None:
+    upload(drop, COURSE)
+    watcher = drop.watcher()
+    drop.take(watcher)
+    first, second = (job.id for job in sorted(drop.jobs(), key=lambda job: job.name))
+    drop.finish(first)
+    drop.fail(second, "the GPU melted")
+    drop.work(watcher)
+    taken = drop.claim("maths/course.csv").taken
+    wait_until(lambda: time.time() > taken + 1, what="a time of storage, in whole seconds, that is later")
+    later = {
+        "results/maths/1.mp4": b"a later video",
+        "results/maths/2.mp4": b"another",
+        "failed/maths/2.wav": drop.speech + bytes([1, 2, 3, 4]),
+        "failed/maths/2.wav.error.json": json.dumps({"job": "another", "batch": None, "reason": "no voice"}).encode(),
+    }
+    for key, content in later.items():
+        drop.storage.put_bytes(drop.base + key, content)
+    drop.farm.job(second).retry()
+    drop.take(watcher)
+    drop.finish(second)
+    drop.work(watcher)
+    assert drop.claim("maths/course.csv").stage == "done"
+    assert {key: drop.storage.get_bytes(drop.base + key) for key in later} == later
+
+
+def test_what_people_retried_is_not_put_back_into_the_inbox_as_well(drop: Drop) -> None:
+    upload(drop, COURSE)
+    watcher = drop.watcher()
+    drop.take(watcher)
+    for job in drop.jobs():
+        drop.fail(job.id, "the GPU melted")
+    drop.work(watcher)
+    drop.farm.job(drop.jobs()[0].id).retry()
+    before = drop.lies()
+    refused = redrive(drop.farm, drop.inbox, [], everything=True).refused
+    assert "was retried, and its video will be delivered when that is done" in refused["maths/course.csv"]
+    assert drop.lies() == before
+
+
 def test_a_redriven_manifest_whose_copy_has_another_etag_retries_its_rows_too(any_key_drop: Drop) -> None:
     drop = any_key_drop
     upload(drop, COURSE)
@@ -326,7 +369,9 @@ def test_speeches_of_one_content_fail_together(drop: Drop) -> None:
     drop.work(watcher)
     failed = {"failed/maths/1.wav", "failed/maths/twin.wav", "failed/maths/twin.wav.error.json"}
     assert {*failed, "done/maths/2.wav"} <= set(drop.lies())
-    assert drop.read_json("failed/maths/course.csv.error.json")["problems"] == ["row 2: the GPU melted"]
+    assert drop.read_json("failed/maths/course.csv.error.json")["problems"] == [
+        "maths/1.wav, maths/twin.wav: the GPU melted"
+    ]
 
 
 @pytest.mark.parametrize("video", [True, False], ids=["a row has a video", "no row has one"])
