@@ -6,7 +6,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
-from farm.errors import FarmError
+from farm.errors import BooksUnreachableError, FarmError
 from farm.logs import for_same_hand
 from workers.metrics import BusyTime
 
@@ -37,6 +37,7 @@ class Heartbeat:
         self._lease_seconds = lease_seconds
         self._percent = 0.0
         self._verdict = GO_ON
+        self._cut_off = False
         self._over = threading.Event()
         self._busy = BusyTime(lease)
         self._thread = threading.Thread(target=for_same_hand(self._run), name=f"lease {lease}", daemon=True)
@@ -75,7 +76,7 @@ class Heartbeat:
 
         Raises StoppedError when it is not, BooksUnreachableError when they do not answer.
         """
-        self._verdict = self._books.renew(self._lease, percent=self._percent, lease_seconds=self._lease_seconds)
+        self._renew()
         self.beat(self._percent / 100)
 
     def _run(self) -> None:
@@ -83,8 +84,18 @@ class Heartbeat:
         while not self._over.wait(pause):
             self._busy.count()
             try:
-                self._verdict = self._books.renew(self._lease, percent=self._percent, lease_seconds=self._lease_seconds)
+                self._renew()
             except FarmError as error:
                 # the work goes on: its result is recorded when Redis is back, if the lease still stands then
                 log.warning("lease not renewed: %s", error)
         self._busy.end()
+
+    def _renew(self) -> None:
+        try:
+            self._verdict = self._books.renew(
+                self._lease, percent=self._percent, lease_seconds=self._lease_seconds, cut_off=self._cut_off
+            )
+        except BooksUnreachableError:
+            self._cut_off = True
+            raise
+        self._cut_off = False

@@ -318,8 +318,8 @@ class Books:
         redraw = redraw_from(found.get("redraw"))
         return Lease(job, unit, f"{found['attempt']}-{suffix}", slot, redraw, alone=found["alone"])
 
-    def renew(self, lease: Lease, *, percent: float, lease_seconds: float) -> str:
-        """Keep the lease and say how far the attempt is.
+    def renew(self, lease: Lease, *, percent: float, lease_seconds: float, cut_off: bool = False) -> str:
+        """Keep the lease and say how far the attempt is. cut_off: it could not be kept lately: Redis did not answer.
 
         Answers "go on", or why to stop: "lost", "paused", "draining", "cancelled", "failed" or "done".
         """
@@ -330,6 +330,7 @@ class Books:
             attempt=lease.attempt,
             percent=round(percent, 1),
             lease_ms=_ms(lease_seconds),
+            cut_off=cut_off,
         )
         return str(found["verdict"])
 

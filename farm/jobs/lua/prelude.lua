@@ -401,8 +401,10 @@ end
 -- A death that one chunk in hand caused must not count for the one that was drawn well. In case its delivery was the
 -- cause, the slot that draws it next delivers it before it comes to another: then it bears the blame itself.
 local function lose(job, unit, failure)
-  local spared = failure.burn and get(unit_key(job, unit), 'drawn') == '1'
-  if spared then redis.call('HSET', unit_key(job, unit), 'alone', 1) end
+  local number, suffix, drawn = get(unit_key(job, unit), 'attempt', 'suffix', 'drawn')
+  local spared = failure.burn and drawn == '1'
+  if spared then redis.call('HSET', unit_key(job, unit), 'alone', 1)
+  elseif failure.burn then redis.call('HSET', unit_key(job, unit), 'missed', number .. '-' .. suffix) end
   end_attempt(job, unit, {
     outcome = 'lost', code = failure.code, message = failure.message, burn = failure.burn and not spared,
   })

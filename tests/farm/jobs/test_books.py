@@ -69,6 +69,18 @@ def test_a_lease_that_runs_out_is_one_attempt_with_its_reason(desk: Desk) -> Non
     assert view.error.message.startswith("chunk 2 failed 2 times, at last: no sign of life from gpu7")
 
 
+@pytest.mark.parametrize("cut_off", [True, False])
+def test_an_attempt_that_was_cut_off_until_its_lease_ran_out_does_not_count(desk: Desk, cut_off: bool) -> None:
+    """One that hung all the same does: it may hang again."""
+    job = desk.planned(attempts=2)
+    for _ in range(2):
+        lease = desk.claim(job, 0, seconds=0.01)
+        wait_until(lambda: desk.books.sweep().expired, what="lease expired")
+        for _ in range(2):
+            assert desk.books.renew(lease, percent=50, lease_seconds=60, cut_off=cut_off) == "lost"
+    assert views.job_view(desk.books, job).state == ("rendering" if cut_off else "failed")
+
+
 def test_a_renewed_lease_does_not_run_out(desk: Desk) -> None:
     job = desk.planned()
     lease = desk.claim(job, 0, seconds=0.2)
