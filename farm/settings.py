@@ -78,7 +78,7 @@ class Settings(BaseModel):
     s3_ca: Path | None = Field(None, description="file of certificate authorities to trust for the endpoint")
 
     slots: int = Field(1, ge=1, le=1024, description="render slots on this machine when no GPU is named")
-    gpus: Names = Field((), description="GPUs of this machine, by index or UUID, a slot each: 0,1,GPU-<uuid>")
+    gpus: Names = Field((), description="GPUs of this machine, by index or UUID, a slot each: 0,1,GPU-UUID")
     cpu_workers: int = Field(1, ge=1, le=256, description="processes that plan and stitch on this machine")
     renderers: Names = Field(
         ("preview",), min_length=1, description="renderers that this machine's slots offer: NAME or NAME=module:Class"

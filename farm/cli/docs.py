@@ -55,7 +55,10 @@ def wanted_text(name: str) -> str:
 
 def env_example() -> str:
     """.env.example: every setting with its default, commented out."""
-    lines = ["# Settings of sonic-farm. Take the # away where you want another value; docs/settings.md says more."]
+    lines = [
+        "# Settings of sonic-farm. Take the # away where you want another value; docs/settings.md says more.",
+        "# Named .env, it is read by docker compose alone: farm reads exported variables and farm.toml.",
+    ]
     for name, field in Settings.model_fields.items():
         if name in GROUPS:
             lines += ["", f"# -- {GROUPS[name]}"]

@@ -36,7 +36,7 @@ def up(
     ] = None,
     gpus: Annotated[
         str | None,
-        typer.Option(metavar="LIST", show_default=False, help="GPUs, a slot each, by index or UUID: 0,1,GPU-<uuid>"),
+        typer.Option(metavar="LIST", show_default=False, help="GPUs, a slot each, by index or UUID: 0,1,GPU-UUID"),
     ] = None,
     renderers: Annotated[
         str | None,
