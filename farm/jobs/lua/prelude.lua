@@ -132,7 +132,7 @@ local function unit_state(job, unit) return get(unit_key(job, unit), 'state') or
 
 local function plan_line(job)
   local batch, owner = get(job_key(job), 'batch', 'owner')
-  return (batch or '') .. '/' .. owner, owner
+  return (batch or '') .. '/' .. (owner or ''), owner or ''
 end
 
 local function leave_plan_line(job)
@@ -149,7 +149,8 @@ end
 -- It stands in line as if it had been submitted at `since`.
 local function plan_due(job, since)
   local held, paused, priority, submitted = get(job_key(job), 'held', 'paused', 'priority', 'submitted')
-  if held == '1' or paused == '1' or unit_state(job, 'plan') ~= 'waiting' or is_in_queue(job) then return end
+  if not submitted or held == '1' or paused == '1' then return end
+  if unit_state(job, 'plan') ~= 'waiting' or is_in_queue(job) then return end
   local line = plan_line(job)
   redis.call('ZADD', plans_key(line), string.format('%.0f', priority * 2 ^ 42 + (since or submitted)), job)
   redis.call('SADD', PLANNING, line)

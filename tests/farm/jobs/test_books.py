@@ -306,6 +306,13 @@ def test_a_stitch_that_was_not_rung_for_is_rung_for_by_the_sweeper(desk: Desk) -
     assert (view.state, view.versions, view.result, view.percent) == (JobState.DONE, (1,), "key", 100)
 
 
+def test_an_outbox_entry_of_a_job_that_nobody_knows_stops_no_look(desk: Desk) -> None:
+    job = desk.job()
+    desk.books.client.zadd("farm:outbox", {"plan/20260101-000000-nobody": 0, f"plan/{job}": 0})
+    assert [message.job for message in desk.books.sweep().due] == [job]
+    assert not desk.books.client.zscore("farm:outbox", "plan/20260101-000000-nobody")
+
+
 def test_a_long_queue_is_not_made_longer_by_the_sweeper(desk: Desk) -> None:
     jobs = [desk.job(owner=f"owner {number}") for number in range(20)]
     desk.books.client.zadd("farm:outbox", {f"plan/{job}": 0 for job in jobs})
