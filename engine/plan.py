@@ -226,7 +226,7 @@ def _span(kept: tuple[int, int], gen_frames: int, geometry: Geometry) -> tuple[i
     ends = (start == 0) + (stop == gen_frames)
     length = stop - start
     length += -(length + ends * geometry.wrap) % geometry.window
-    if length >= gen_frames or ends == 2:
+    if length + ends * geometry.wrap >= gen_frames or ends == 2:  # on the ring it would meet itself
         return 0, gen_frames
     if start == 0:
         return 0, length

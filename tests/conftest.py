@@ -14,12 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
+from hypothesis import settings as hypothesis_settings
 
 from farm import Farm, Settings
 from farm.local.servers import RedisServer, S3Server, redis_server, s3_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+# the same examples in every run, however slow the machine: `pytest --hypothesis-profile=default` looks for others
+hypothesis_settings.register_profile("same", derandomize=True, deadline=None)
+hypothesis_settings.load_profile("same")
 
 ROOT = Path(__file__).parent.parent
 PORTRAIT = ROOT / "samples" / "portrait.png"

@@ -93,6 +93,7 @@ def test_spans_hold_what_the_frames_need_with_reach_and_radius_around_it(plan: P
 
 
 @given(plans())
+@example(plan_chunks(74, chunk_seconds=1.52, geometry=Geometry(window=10, fade=2)))  # two ends that nearly meet
 def test_a_span_is_whole_windows_or_the_whole_job_and_no_window_of_it_is_for_nothing(plan: Plan) -> None:
     geometry, n = plan.geometry, plan.gen_frames
     for chunk in plan.chunks:
