@@ -24,6 +24,8 @@ from tests.farm.storage.s3_gate import gate_before
 if TYPE_CHECKING:
     from conftest import Drop
 
+    from farm.folder.watch import Watcher
+
 
 def upload(drop: Drop, manifest: str, *, name: str = "maths/course.csv") -> None:
     drop.put("maths/.manifests", b"")
@@ -221,17 +223,23 @@ def test_a_redriven_manifest_retries_the_rows_that_failed(drop: Drop) -> None:
     assert drop.claim("maths/course.csv").stage == "done"
 
 
-@pytest.mark.parametrize("all_of_it", [True, False], ids=["the batch", "one job"])
-def test_rows_that_people_retried_are_delivered_and_what_was_wrong_with_others_stays_said(
-    drop: Drop, all_of_it: bool
-) -> None:
-    upload(drop, COURSE + "_people/anna.png,bad.wav,Bad\n")
+def with_its_second_row_failed(drop: Drop) -> tuple[Watcher, str]:
+    """A manifest that was uploaded has ended so; its watcher, and the job that failed."""
     watcher = drop.watcher()
     drop.take(watcher)
     first, second = (job.id for job in sorted(drop.jobs(), key=lambda job: job.name))
     drop.finish(first)
     drop.fail(second, "the GPU melted")
     drop.work(watcher)
+    return watcher, second
+
+
+@pytest.mark.parametrize("all_of_it", [True, False], ids=["the batch", "one job"])
+def test_rows_that_people_retried_are_delivered_and_what_was_wrong_with_others_stays_said(
+    drop: Drop, all_of_it: bool
+) -> None:
+    upload(drop, COURSE + "_people/anna.png,bad.wav,Bad\n")
+    watcher, second = with_its_second_row_failed(drop)
     assert "failed/maths/2.wav.error.json" in drop.lies()
     drop.farm.batch(drop.farm.batches()[0].id).retry() if all_of_it else drop.farm.job(second).retry()
     drop.take(watcher)
@@ -246,12 +254,7 @@ def test_rows_that_people_retried_are_delivered_and_what_was_wrong_with_others_s
 
 def test_a_retried_row_leaves_alone_what_later_uploads_of_its_manifests_names_became(drop: Drop) -> None:
     upload(drop, COURSE)
-    watcher = drop.watcher()
-    drop.take(watcher)
-    first, second = (job.id for job in sorted(drop.jobs(), key=lambda job: job.name))
-    drop.finish(first)
-    drop.fail(second, "the GPU melted")
-    drop.work(watcher)
+    watcher, second = with_its_second_row_failed(drop)
     taken = drop.claim("maths/course.csv").taken
     wait_until(lambda: time.time() > taken + 1, what="a time of storage, in whole seconds, that is later")
     later = {
