@@ -1,7 +1,8 @@
 -- Claims of an inbox, each all or nothing and once for ever. A name that an open claim has waits for that one's end.
 -- Answers a word for each: new, known, open (known, and not ended), busy (a name is another's), released (may be
--- claimed again: the record goes along). Who says `again` means a claim that ended at that stage. Books that were emptied say busy to all until they know the inbox again;
--- claims that come back then may share a name, as open manifests do.
+-- claimed again: the record goes along). Who says `again` means a claim that ended at that stage. Books that were
+-- emptied say busy to all until they know the inbox again; claims that come back then may share a name, as open
+-- manifests do.
 local inbox = 'farm:inbox:' .. arg.inbox
 local words = {}
 local knows = arg.restoring or redis.call('HEXISTS', 'farm:inboxes', arg.inbox) == 1

@@ -78,7 +78,8 @@ end
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', OUTBOX, '-inf', now, 'LIMIT', 0, 1000)) do
   local unit, job = split(member)
   local kept = kept_waiting(job, unit)
-  local again = unit == 'plan' and unit_state(job, unit) == 'waiting' and not is_in_queue(job)
+  local waits = unit_state(job, unit) == 'waiting'
+  local again = unit == 'plan' and waits and not is_in_queue(job)
   redis.call('ZADD', OUTBOX, now + arg.ring_ms, member)
   if unit == 'plan' and (kept or again) then
     plan_not_due(job)  -- its place is another's
@@ -87,7 +88,7 @@ for _, member in ipairs(redis.call('ZRANGEBYSCORE', OUTBOX, '-inf', now, 'LIMIT'
   -- while messages wait in the queue, this one's may be among them: ringing for all would only make it longer
   local rung = tonumber(get(unit_key(job, unit), 'rung') or 0)
   local ring = (queue_is_empty or now - rung > arg.doubt_ms) and not storage_is_paused()
-  if ring and unit_state(job, unit) == 'waiting' and not kept and not again then
+  if ring and waits and not kept and not again then
     redis.call('HSET', unit_key(job, unit), 'rung', now)
     due[#due + 1] = {unit = unit, job = job, name = get(job_key(job), 'name'), priority = get(job_key(job), 'priority')}
   end
