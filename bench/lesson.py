@@ -1,10 +1,11 @@
 """A long lesson through a whole farm with the preview renderer: speed, memory, idle gaps.
 
-    python bench/lesson.py [--minutes 10] [--slots 2] [--chunk-seconds 30] [--pixels 512] [--json]
+    python bench/lesson.py [--minutes 10] [--slots 2] [--chunk-seconds 30] [--pixels 512] [--disagree] [--json]
 
 The speech is the shipped lesson, again and again. Speed runs from submit to the fetched file. Memory is the peak of
 each of our processes (the largest of a kind), read from the kernel, servers beside. An idle gap is the time in which a
-slot has no attempt in hand; there is none where it begins the next while the one before is delivered.
+slot has no attempt in hand; there is none where it begins the next while the one before is delivered. With --disagree
+every second chunk lies a pixel aside and is a level brighter, so that the sides of every seam differ, as Sonic's do.
 """
 
 from __future__ import annotations
@@ -139,16 +140,27 @@ def late_ms(video: Path, speech: Path, *, at: float, seconds: float = 6.0) -> fl
     return 1000 * lag / SPEECH_RATE
 
 
-def measure(minutes: float, *, slots: int, chunk_seconds: float, pixels: int) -> dict[str, Any]:
+def measure(minutes: float, *, slots: int, chunk_seconds: float, pixels: int, disagree: bool) -> dict[str, Any]:
     """One lesson through one farm."""
+    renderer = "unlike" if disagree else "preview"
+    renderers = ("unlike=unlike:Unlike",) if disagree else ("preview",)
     with TemporaryDirectory(prefix="sonic-farm-bench-") as name:
         folder = Path(name)
         speech = long_speech(folder, minutes)
         watch = MemoryWatch()
-        with embedded_stack(folder / "farm", slots=slots) as stack, Farm.from_settings(stack.settings) as farm:
+        with (
+            embedded_stack(folder / "farm", slots=slots, renderers=renderers) as stack,
+            Farm.from_settings(stack.settings) as farm,
+        ):
             watch.start()
             began = time.perf_counter()
-            job = farm.submit(SAMPLES / "portrait.png", speech, chunk_seconds=chunk_seconds, min_resolution=pixels)
+            job = farm.submit(
+                SAMPLES / "portrait.png",
+                speech,
+                renderer=renderer,
+                chunk_seconds=chunk_seconds,
+                min_resolution=pixels,
+            )
             submitted = time.perf_counter() - began
             view = job.wait()
             video = job.fetch(folder / "lesson.mp4")
@@ -167,6 +179,8 @@ def measure(minutes: float, *, slots: int, chunk_seconds: float, pixels: int) ->
             "minutes": minutes,
             "slots": slots,
             "chunks": len(view.chunks),
+            "sides_agree": not disagree,
+            "needs_review": len(report["needs_review"]),
             "size": f"{size[0]}x{size[1]}",
             "seconds": round(seconds, 1),
             "times_real_time": round(60 * minutes / seconds, 2),
@@ -187,9 +201,18 @@ def main() -> None:
     parser.add_argument("--slots", type=int, default=2)
     parser.add_argument("--chunk-seconds", type=float, default=30)
     parser.add_argument("--pixels", type=int, default=512, help="sides of the picture")
+    parser.add_argument("--disagree", action="store_true", help="let neighbours differ in their overlap")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    found = measure(args.minutes, slots=args.slots, chunk_seconds=args.chunk_seconds, pixels=args.pixels)
+    # the farm's own processes load the renderer that lies beside this file
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(Path(__file__).parent), os.environ.get("PYTHONPATH"))))
+    found = measure(
+        args.minutes,
+        slots=args.slots,
+        chunk_seconds=args.chunk_seconds,
+        pixels=args.pixels,
+        disagree=args.disagree,
+    )
     if args.json:
         print(json.dumps(found))
     else:

@@ -10,6 +10,7 @@ import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from threading import Semaphore
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 import cv2
@@ -42,6 +43,8 @@ AT_ONCE = 4
 """What a slot does beside its work at once: uploads, most of all."""
 PORTERS = 4
 """Threads for what is drawn: encoding and delivery of the chunk that is drawn, and of the one before it."""
+SEAMS_WAITING = 4
+"""Chunks whose seams may wait to be made: chunks that were taken instead of drawn come faster than seams are made."""
 GIVE_WAY_SECONDS = 1.0
 """How long the delivery of a chunk lets the slot come to its next one first."""
 
@@ -83,6 +86,7 @@ class SlotWorker(Worker):
     of the job it was on last, what was read of its speech, what it was asked for and its plan. faces: of the portraits
     that it drew lately. probes_kept: keys of the probes that it knows to be in storage. aside: threads for what goes on
     beside its work. porters: threads that take what it draws. delivery: that of the chunk before the one in hand.
+    seams: one thread for seams of what it drew.
     """
 
     slot: Slot = field(kw_only=True)
@@ -96,6 +100,8 @@ class SlotWorker(Worker):
     aside: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(AT_ONCE, "aside"))
     porters: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(PORTERS, "porter"))
     delivery: Future[None] | None = None
+    seams: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "seams"))
+    _seams_waiting: Semaphore = field(default_factory=lambda: Semaphore(SEAMS_WAITING))
     _draws_next: threading.Event = field(default_factory=threading.Event)
 
     def begin_to_draw(self) -> Beside:
@@ -128,6 +134,14 @@ class SlotWorker(Worker):
     def do_aside(self, work: Callable[P, None], *args: P.args, **options: P.kwargs) -> None:
         """Let a thread do what nobody waits for; what it raises is logged."""
         self.aside.submit(for_same_hand(work), *args, **options).add_done_callback(for_same_hand(_log_error))
+
+    def make_seams(self, work: Callable[[], None]) -> None:
+        """Let the thread for seams do it in its turn, unless too many wait: the stitch makes what is left."""
+        if not self._seams_waiting.acquire(blocking=False):
+            return
+        made = self.seams.submit(for_same_hand(work))
+        made.add_done_callback(lambda _: self._seams_waiting.release())
+        made.add_done_callback(for_same_hand(_log_error))
 
     def has_next(self) -> bool:
         """Whether a chunk waits for this slot; False where the books cannot say."""

@@ -15,6 +15,7 @@ from farm.jobs.store import Recorded, cpu_message
 from farm.reuse import Source, offer
 from farm.storage import keys
 from workers.attempt import Attempt, attempt_at, claim, patiently
+from workers.neighbours import make_seams_of
 from workers.pace import note_chunk
 from workers.parts import Parts
 from workers.probe import keep_expected
@@ -55,7 +56,7 @@ def render(worker: SlotWorker, job: str, index: int) -> None:
         recipe = recipe_for(worker, request, plan, chunk)
         source = Taking(worker.storage, chunk, attempt, recipe).take() if recipe else None
         if source is not None:
-            _record(worker, request, lease, source)
+            _record(worker, request, plan, lease, source)
             return
         worker.do_aside(worker.dispatch)  # so that what this slot renders next is there when this chunk ends
         began = time.monotonic()
@@ -70,12 +71,17 @@ def render(worker: SlotWorker, job: str, index: int) -> None:
         keep_expected(worker, request.spec.renderer)
 
 
-def _record(worker: SlotWorker, request: JobRequest, lease: Lease, source: Source | None) -> None:
-    """The books get to know of the segment, and give out what comes next. source: where it was taken from."""
+def _record(worker: SlotWorker, request: JobRequest, plan: Plan, lease: Lease, source: Source | None) -> None:
+    """The books get to know of the segment, and give out what comes next. source: where it was taken from.
+
+    Its seams with neighbours that are done are made behind. The last ones the stitch makes, which is due then.
+    """
     for trial in patiently():
         with trial:
             recorded = worker.books.record(lease, taken=source.job if source else "")
     log.info("chunk %d: %s", int(lease.unit) + 1, recorded)
+    if recorded is Recorded.DONE and plan.geometry.reach:  # without reach both sides of a cut are the same
+        worker.make_seams(partial(make_seams_of, worker, request, plan, int(lease.unit)))
     due: list[Message] = []
     if recorded is Recorded.LAST:
         due = [cpu_message(request.id, STITCH, request.name, priority=request.priority)]
@@ -144,7 +150,7 @@ class _Delivery:
             with trial:
                 self.attempt.heartbeat.all_is_drawn(tries=trial.retry_state.attempt_number)
                 self._publish(made)
-        _record(self.worker, self.request, self.attempt.lease, None)
+        _record(self.worker, self.request, self.plan, self.attempt.lease, None)
         note_chunk(self.worker, self.request, self.plan, self.chunk, spent=self.spent)
 
     def _publish(self, made: _Made) -> None:

@@ -6,23 +6,26 @@ import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 from engine.media.measures import Measures
 from engine.media.stitch import Segment
 from engine.media.video import SegmentFiles
 from farm.storage import keys
+from workers.seams import SeamName, kept_seam
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Future
     from pathlib import Path
 
+    from engine.media.seam import Seam
     from engine.spec import ChunkSpec
     from farm.storage.s3 import Storage
 
-    Files = Callable[[ChunkSpec, list[str]], list[keys.SegmentFile]]
-    """Which files of a chunk are wanted, by its frame hashes; asked in order of chunks."""
+    Files = Callable[[int], list[keys.SegmentFile]]
+    """Which files are wanted of the chunk in this place."""
 
 SHOWN = ("attempt", "slot", "digest", "renderer", "renderer_version", "renderer_facts", "redraw", "taken_from")
 """What a report says of a segment."""
@@ -54,53 +57,69 @@ class Segments:
         self._job = job
         self._chosen = tuple(zip(chunks, attempts, strict=True))
         self._folder = folder
+        self._seams: dict[int, Seam | None] = {}
+        """With the segment before, by place, as far as it was asked for; None for one that is still to be made."""
+        self._facts = lru_cache(maxsize=3)(self._read_facts)  # each is asked for by its neighbours too
 
     def ends(self) -> Iterator[Accepted]:
-        """Each with its tail, and with its head unless that is, frame by frame, what the one before ends with.
+        """Each with what its seams are to be made of, or with the one before it where that was made already.
 
-        They are gone when the third behind is asked for.
+        Of a seam whose sides are the same, frame by frame, one is enough. They are gone when the third behind is asked
+        for; seams stay.
         """
-        left: list[str] = []
-
-        def unlike(chunk: ChunkSpec, hashes: list[str]) -> list[keys.SegmentFile]:
-            nonlocal left
-            files: list[keys.SegmentFile] = []
-            if hashes[: chunk.head] != left:
-                files.append("head.mkv")
-            if chunk.tail:
-                files.append("tail.mkv")
-            left = hashes[len(hashes) - chunk.tail :]
-            return files
-
-        return self._each(unlike, folder="ends", kept=3)
+        return self._each(self._ends_wanted, folder="ends", kept=3)
 
     def bodies(self) -> Iterator[Segment]:
         """Each with its body, which is gone when the next is asked for."""
-        each = self._each(lambda _chunk, _hashes: ["body.mp4"], folder="bodies", kept=1)
-        return (accepted.segment for accepted in each)
+        return (accepted.segment for accepted in self._each(lambda _: ["body.mp4"], folder="bodies", kept=1))
+
+    def _ends_wanted(self, place: int) -> list[keys.SegmentFile]:
+        files: list[keys.SegmentFile] = []
+        if place and not self._agree(place) and self._seam(place) is None:
+            files.append("head.mkv")
+        behind = place + 1
+        if behind < len(self._chosen) and (self._agree(behind) or self._seam(behind) is None):
+            files.append("tail.mkv")
+        return files
+
+    def _agree(self, place: int) -> bool:
+        """Whether a segment begins, frame by frame, as the one before it ends."""
+        (before, _), (after, _) = self._chosen[place - 1 : place + 1]
+        leaving, coming = (self._facts(one)["frame_hashes"] for one in (place - 1, place))
+        return bool(coming[: after.head] == leaving[len(leaving) - before.tail :])
+
+    def _seam(self, place: int) -> Seam | None:
+        """The one with the segment before, where it was kept."""
+        if place not in self._seams:
+            (_, before), (chunk, attempt) = self._chosen[place - 1 : place + 1]
+            name = SeamName(self._job, chunk.index, attempt, before)
+            self._seams[place] = kept_seam(self._storage, name, self._folder / f"seam-{chunk.index}.mp4")
+        return self._seams[place]
 
     def _each(self, files: Files, *, folder: str, kept: int) -> Iterator[Accepted]:
         """The next is fetched while this one is worked on."""
         on_disk: list[Path] = []
         with ThreadPoolExecutor(1, "segments") as aside:
 
-            def fetch(chunk: ChunkSpec, attempt: str) -> Future[Accepted]:
-                return aside.submit(self._fetch, chunk, attempt, self._folder / folder / str(chunk.index), files)
+            def fetch(place: int) -> Future[Accepted]:
+                return aside.submit(self._fetch, place, self._folder / folder, files)
 
-            coming = fetch(*self._chosen[0])
-            for position, (chunk, _) in enumerate(self._chosen):
+            coming = fetch(0)
+            for place, (chunk, _) in enumerate(self._chosen):
                 accepted = coming.result()
-                if position + 1 < len(self._chosen):
-                    coming = fetch(*self._chosen[position + 1])
+                if place + 1 < len(self._chosen):
+                    coming = fetch(place + 1)
                 if len(on_disk) == kept:
                     shutil.rmtree(on_disk.pop(0))
                 on_disk.append(self._folder / folder / str(chunk.index))
                 yield accepted
 
-    def _fetch(self, chunk: ChunkSpec, attempt: str, folder: Path, files: Files) -> Accepted:
+    def _fetch(self, place: int, home: Path, files: Files) -> Accepted:
+        chunk, attempt = self._chosen[place]
+        folder = home / str(chunk.index)
         folder.mkdir(parents=True)
-        facts = self._facts(chunk, attempt)
-        for name in files(chunk, facts["frame_hashes"]):
+        facts = self._facts(place)
+        for name in files(place):
             self._storage.get_file(keys.segment(self._job, chunk.index, attempt, name), folder / name)
         segment = SegmentFiles(
             folder / "body.mp4",
@@ -111,10 +130,11 @@ class Segments:
             hashes=tuple(facts["frame_hashes"]),
         )
         measures = Measures.from_dict(facts["measures"])
-        return Accepted(Segment(chunk, segment, measures.step), facts, measures)
+        return Accepted(Segment(chunk, segment, measures.step, self._seams.get(place)), facts, measures)
 
-    def _facts(self, chunk: ChunkSpec, attempt: str) -> dict[str, Any]:
+    def _read_facts(self, place: int) -> dict[str, Any]:
         """segment.json; kept on disk, for it is wanted with the ends and again with the body."""
+        chunk, attempt = self._chosen[place]
         path = self._folder / f"segment-{chunk.index}.json"
         if not path.exists():
             found = self._storage.get_json(keys.segment(self._job, chunk.index, attempt, "segment.json"))

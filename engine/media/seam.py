@@ -33,11 +33,15 @@ _seams_in_hand: list[int] = []
 
 @dataclass(frozen=True)
 class Segment:
-    """A finished chunk: where it lies in the job, its files, and its frames' `Measures.step` (empty: not measured)."""
+    """A finished chunk: where it lies in the job, its files, and its frames' `Measures.step` (empty: not measured).
+
+    seam: with the one before, where that was made already; then neither's ends need be there.
+    """
 
     chunk: ChunkSpec
     files: SegmentFiles
     steps: tuple[float | None, ...] = ()
+    seam: Seam | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,11 +111,16 @@ def encode_seam(before: Segment, after: Segment, out: Path, *, encoding: Encodin
     return Seam(out, tuple(hashes), tally.numbers())
 
 
+def shared(before: Segment, after: Segment) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The hashes of the frames that both rendered: as the one ends, as the other begins."""
+    overlap = after.chunk.head
+    return before.files.hashes[len(before.files.hashes) - overlap :], after.files.hashes[:overlap]
+
+
 def crossfaded(before: Segment, after: Segment) -> Generator[Mixed]:
     """The seam's frames: where the sides agree, their very pixels; elsewhere `mix`."""
     overlap = after.chunk.head
-    leaving = before.files.hashes[len(before.files.hashes) - overlap :]
-    coming = after.files.hashes[:overlap]
+    leaving, coming = shared(before, after)
     if leaving == coming:
         for frame, known in zip(_verified(before.files.tail, leaving), leaving, strict=True):
             yield Mixed(frame, frame, frame, None, known)
@@ -145,7 +154,8 @@ def mix(old: Frame, new: Frame, position: int, overlap: int) -> Mixed:
 
     Both are moved to where the picture then is, on its even way from one to the other, and faded by a raised cosine; an
     offset in colour goes evenly from one to the other as well. Sides that cannot be brought together are faded evenly,
-    for then their difference is the step. Where they agree the very pixels stay.
+    for then their difference is the step; it is another in each pixel, so no rounding is spread but that of an offset.
+    Where they agree the very pixels stay.
     """
     alignment = Alignment.of(old, new)
     even = (position + 1) / (overlap + 1)
@@ -156,7 +166,7 @@ def mix(old: Frame, new: Frame, position: int, overlap: int) -> Mixed:
     later *= np.float32(weight)
     later += earlier
     later += alignment.offset * np.float32(even)
-    later += thresholds(*old.shape[:2])
+    later += thresholds(*old.shape[:2]) if alignment.share or alignment.offset.any() else np.float32(0.5)
     np.clip(np.floor(later, out=later), 0, 255, out=later)
     frame = later.astype(np.uint8)
     same = agreeing(old, new)

@@ -25,20 +25,24 @@ _SEAMS_AT_ONCE = 2
 def make_seams(segments: Iterable[Segment], *, plan: Plan, directory: Path, encoding: Encoding) -> Iterator[Seam]:
     """Make every seam of a job, in order, as a small file in `directory`; of the segments only head and tail are read.
 
-    Segments are taken one at a time, in the plan's order; while one is asked for, the two before are still needed.
-    Raises RenderError for a segment that is missing, damaged, not of this plan or not of one size.
+    A seam that a segment brings along is taken as it is. Segments are taken one at a time, in the plan's order; while
+    one is asked for, the two before are still needed. Raises RenderError for a segment that is missing, damaged, not of
+    this plan or not of one size.
     """
     before: Segment | None = None
     making: deque[Future[Seam]] = deque()
     with ThreadPoolExecutor(_SEAMS_AT_ONCE, "seams") as pool:
         for segment in _in_order(segments, plan):
             if before is not None:
-                out = directory / f"seam-{segment.chunk.index}.mp4"
-                making.append(pool.submit(encode_seam, before, segment, out, encoding=encoding))
+                making.append(pool.submit(_seam, before, segment, directory, encoding))
             if len(making) == _SEAMS_AT_ONCE:
                 yield making.popleft().result()
             before = segment
         yield from (seam.result() for seam in making)
+
+
+def _seam(before: Segment, after: Segment, directory: Path, encoding: Encoding) -> Seam:
+    return after.seam or encode_seam(before, after, directory / f"seam-{after.chunk.index}.mp4", encoding=encoding)
 
 
 def join(

@@ -26,7 +26,7 @@ from farm.jobs.model import (
 from farm.jobs.redo import AUTOMATIC_REDOS, Drawn, redraw_from
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from farm.jobs.store import Books
 
@@ -129,14 +129,21 @@ def job_view(books: Books, job: str) -> JobView:
 
 def accepted_attempts(books: Books, job: str, chunks: int) -> list[str]:
     """For each chunk the attempt whose segment counts: the one recorded last, or that of the version rolled back to."""
-    return [cast("str", accepted) for (accepted,) in _of_chunks(books, job, chunks, "accepted")]
+    return [cast("str", accepted) for (accepted,) in _of_chunks(books, job, range(chunks), "accepted")]
+
+
+def done_attempts(books: Books, job: str, chunks: Iterable[int]) -> dict[int, str]:
+    """Of these chunks those that are done, with the attempt whose segment counts."""
+    asked = list(chunks)
+    found = zip(asked, _of_chunks(books, job, asked, "state", "accepted"), strict=True)
+    return {chunk: accepted for chunk, (state, accepted) in found if state == UnitState.DONE and accepted}
 
 
 def drawn_anew(books: Books, job: str, chunks: int) -> list[Drawn]:
     """For each chunk how often it was redone and what it is drawn anew by."""
     return [
         Drawn(int(number or 0), AUTOMATIC_REDOS if left is None else int(left), redraw_from(redraw))
-        for number, left, redraw in _of_chunks(books, job, chunks, "redo", "left", "redraw")
+        for number, left, redraw in _of_chunks(books, job, range(chunks), "redo", "left", "redraw")
     ]
 
 
@@ -167,9 +174,9 @@ def versions(books: Books, job: str) -> list[VersionView]:
     ]
 
 
-def _of_chunks(books: Books, job: str, chunks: int, *fields: str) -> list[list[str | None]]:
+def _of_chunks(books: Books, job: str, chunks: Iterable[int], *fields: str) -> list[list[str | None]]:
     with books.reaching(), books.client.pipeline(transaction=False) as pipe:
-        for chunk in range(chunks):
+        for chunk in chunks:
             pipe.hmget(f"farm:job:{job}:u:{chunk}", *fields)
         return pipe.execute()
 

@@ -11,6 +11,7 @@
     jobs/<id>/redo/<chunk>/<number>-<suffix>.json   a chunk is to be rendered again
     jobs/<id>/current/<number>-<suffix>.json        an older version was made the current one
     jobs/<id>/segments/<chunk>/<attempt>/           body.mp4, head.mkv, tail.mkv; segment.json last: it is the commit
+                                                    seam-<attempt of the chunk before>.mp4; the same .json last
     jobs/<id>/results/<version>/                    video.mp4, poster.jpg, sheet.jpg, provenance.json; report.json last
     jobs/<id>/logs/<unit>/<attempt>.log             unit: "plan", "stitch" or a chunk's number
     probes/<sha256>.json                            what a known-good render looks like, by what decides its frames
@@ -45,6 +46,7 @@ INBOXES = "inboxes/"
 """Prefix of what was taken out of watched folders."""
 
 SegmentFile = Literal["body.mp4", "head.mkv", "tail.mkv", "segment.json"]
+SeamFile = Literal["mp4", "json"]
 ResultFile = Literal["video.mp4", "poster.jpg", "sheet.jpg", "provenance.json", "report.json"]
 Decision = Literal["cancel", "pause", "priority"]
 BatchDecision = Literal["cancel", "pause"]
@@ -256,6 +258,11 @@ def segments_folder(job: str, chunk: int | None = None) -> str:
 
 def segment(job: str, chunk: int, attempt: str, file: SegmentFile) -> str:
     return f"{segments_folder(job, chunk)}{_attempt(attempt)}/{file}"
+
+
+def seam(job: str, chunk: int, attempt: str, before: str, file: SeamFile) -> str:
+    """The seam between a chunk's segment and that of the chunk before. before: the attempt which made that one."""
+    return f"{segments_folder(job, chunk)}{_attempt(attempt)}/seam-{_attempt(before)}.{file}"
 
 
 def results_folder(job: str) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from farm import Job
     from farm.local.servers import S3Server
 
-MADE_FOR_TESTS = ("Stripes", "Spoiling", "Gated", "Crashing", "Failing", "Refusing")
+MADE_FOR_TESTS = ("Stripes", "Spoiling", "Aside", "Gated", "Crashing", "Failing", "Refusing")
 
 
 def tone(path: Path, seconds: float, *, rate: int = 16_000) -> Path:

@@ -14,6 +14,7 @@ from engine.plan import Geometry, plan_chunks
 from farm.storage import keys
 from farm.storage.s3 import Storage
 from tests.engine.media.lessons import picture_of, write_segments
+from workers.seams import SeamName, keep_seam, kept_seam
 from workers.segments import Segments
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from engine.media.seam import Seam
     from engine.spec import ChunkSpec
     from farm import Settings
 
@@ -29,6 +31,8 @@ PLAN = plan_chunks(200, chunk_seconds=1, geometry=Geometry())
 JOB, ATTEMPT = "20260901-081500-seams0", "1-9f31c0aa"
 ODD = 3
 """The chunk whose frames are unlike those of its neighbours."""
+DIFFERING = (ODD, ODD + 1)
+"""Chunks whose seam with the one before has differing sides."""
 
 
 @pytest.fixture
@@ -81,11 +85,63 @@ def test_a_head_is_fetched_only_where_the_sides_of_a_seam_differ(storage: Storag
     assert most <= 4, "three and the one that comes"
 
 
+def seams_of(storage: Storage, folder: Path) -> list[Seam]:
+    """What a stitch makes of the segments in storage, or takes."""
+    segments = Segments(storage, JOB, PLAN.chunks, [ATTEMPT] * len(PLAN.chunks), folder)
+    ends = (accepted.segment for accepted in segments.ends())
+    return list(make_seams(ends, plan=PLAN, directory=folder, encoding=Encoding()))
+
+
+@pytest.fixture
+def made(storage: Storage, tmp_path: Path) -> list[Seam]:
+    """The seams of the segments, made once before and kept where their sides differ."""
+    kept_in(storage, tmp_path / "made")
+    (tmp_path / "before").mkdir()
+    seams = seams_of(storage, tmp_path / "before")
+    for chunk in DIFFERING:
+        keep_seam(storage, SeamName(JOB, chunk, ATTEMPT, ATTEMPT), seams[chunk - 1])
+    return seams
+
+
+def same(one: Seam, other: Seam) -> bool:
+    return (one.hashes, one.numbers, one.path.read_bytes()) == (other.hashes, other.numbers, other.path.read_bytes())
+
+
+def test_a_seam_that_was_kept_is_taken_and_nothing_that_it_was_made_of_is_fetched(
+    storage: Storage, made: list[Seam], tmp_path: Path
+) -> None:
+    for segment, end in ((ODD - 1, "tail"), (ODD, "head"), (ODD, "tail"), (ODD + 1, "head")):
+        storage.delete(keys.segment(JOB, segment, ATTEMPT, "head.mkv" if end == "head" else "tail.mkv"))
+    seams = seams_of(storage, tmp_path)
+    assert all(same(*pair) for pair in zip(seams, made, strict=True))
+
+
+def test_a_kept_seam_that_is_not_whole_is_made_anew(
+    storage: Storage, made: list[Seam], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = storage.get_json(keys.seam(JOB, ODD, ATTEMPT, ATTEMPT, "json"))
+    spoiled = made[ODD].path.read_bytes()
+    storage.put_bytes(keys.seam(JOB, ODD, ATTEMPT, ATTEMPT, "mp4"), spoiled, content_type="video/mp4")
+    storage.put_json(keys.seam(JOB, ODD + 1, ATTEMPT, ATTEMPT, "json"), {"sha256": whole["sha256"]})
+    seams = seams_of(storage, tmp_path)
+    assert all(same(*pair) for pair in zip(seams, made, strict=True))
+    assert [record.getMessage().partition(" is no use")[0] for record in caplog.records] == [
+        f"the kept seam before chunk {chunk + 1}" for chunk in DIFFERING
+    ]
+
+
+def test_a_seam_of_another_attempt_is_not_taken(storage: Storage, made: list[Seam], tmp_path: Path) -> None:
+    name = SeamName(JOB, ODD, ATTEMPT, "2-9f31c0aa")
+    assert kept_seam(storage, name, tmp_path / "seam.mp4") is None
+    keep_seam(storage, name, made[ODD - 1])
+    taken = kept_seam(storage, name, tmp_path / "seam.mp4")
+    assert taken is not None
+    assert same(taken, made[ODD - 1])
+
+
 def test_all_seams_are_made_of_what_was_fetched_and_kept(storage: Storage, tmp_path: Path) -> None:
     kept_in(storage, tmp_path / "made")
-    segments = Segments(storage, JOB, PLAN.chunks, [ATTEMPT] * len(PLAN.chunks), tmp_path)
-    ends = (accepted.segment for accepted in segments.ends())
-    seams = list(make_seams(ends, plan=PLAN, directory=tmp_path, encoding=Encoding()))
+    seams = seams_of(storage, tmp_path)
     differing = [cut for cut, seam in enumerate(seams) if seam.numbers.difference > 0]
     assert differing == [ODD - 1, ODD]
     assert [seam.numbers.frames25 for seam in seams] == list(PLAN.seams)

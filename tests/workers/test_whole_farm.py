@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from engine.media.video import digest_of, frame_hash, read_rgb
 from farm import JobFailedError
+from farm.jobs.model import JobState
 from farm.storage import keys
 from tests.conftest import PORTRAIT, wait_until
 from tests.renderers import SIDE, shade
@@ -20,6 +22,7 @@ from workers.scratch import scratch_home
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from farm import Job
     from tests.workers.conftest import House
 
 
@@ -51,6 +54,31 @@ def test_what_a_renderer_spoils_within_its_reach_is_never_seen_and_seams_fade(ho
         assert {round(before / 60), round(after / 60)} == {2, 3}
         weights = [(levels[cut - 8 + k].mean() - before) / (after - before) for k in range(16)]
         assert weights == pytest.approx([(k + 1) / 17 for k in range(16)], abs=0.03), "an offset goes evenly"
+
+
+def test_seams_whose_sides_differ_are_made_while_the_rest_is_drawn(house: House, tmp_path: Path) -> None:
+    house.gate.unlink()
+    job = house.submit("aside", seconds=20, chunk_seconds=4, name="Algebra 04")
+    kept = partial(kept_seams, house, job)
+    wait_until(lambda: kept() == {1, 2, 3}, what="the seams of all chunks but the last")
+    assert job.view().state is JobState.RENDERING
+    house.gate.touch()
+    job.wait(60)
+    assert len(list(read_rgb(job.fetch(tmp_path / "lesson.mp4")))) == 500
+    assert 4 not in kept(), "the stitch, which was due, made that one for itself"
+
+
+def test_no_seam_is_kept_where_neighbours_draw_the_same(house: House) -> None:
+    job = house.submit("stripes", seconds=12, name="Algebra 05")
+    job.wait(60)
+    assert len(job.view().chunks) == 3
+    assert not kept_seams(house, job)
+
+
+def kept_seams(house: House, job: Job) -> set[int]:
+    """Chunks whose seam with the one before is in storage."""
+    listed = (item.key.split("/") for item in house.farm.storage.list(keys.segments_folder(job.id)))
+    return {int(key[-3]) for key in listed if key[-1].startswith("seam-") and key[-1].endswith(".json")}
 
 
 def test_a_slot_killed_in_the_middle_costs_one_attempt_and_no_frame(house: House) -> None:
