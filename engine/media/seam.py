@@ -154,8 +154,7 @@ def mix(old: Frame, new: Frame, position: int, overlap: int) -> Mixed:
 
     Both are moved to where the picture then is, on its even way from one to the other, and faded by a raised cosine; an
     offset in colour goes evenly from one to the other as well. Sides that cannot be brought together are faded evenly,
-    for then their difference is the step; it is another in each pixel, so no rounding is spread but that of an offset.
-    Where they agree the very pixels stay.
+    for then their difference is the step. Where they agree the very pixels stay.
     """
     alignment = Alignment.of(old, new)
     even = (position + 1) / (overlap + 1)
@@ -166,7 +165,7 @@ def mix(old: Frame, new: Frame, position: int, overlap: int) -> Mixed:
     later *= np.float32(weight)
     later += earlier
     later += alignment.offset * np.float32(even)
-    later += thresholds(*old.shape[:2]) if alignment.share or alignment.offset.any() else np.float32(0.5)
+    later += thresholds(*old.shape[:2])
     np.clip(np.floor(later, out=later), 0, 255, out=later)
     frame = later.astype(np.uint8)
     same = agreeing(old, new)
