@@ -46,6 +46,11 @@ class Geometry:
                 raise PlanError(f"{name} is {getattr(self, name)}, wanted {least} or more")
 
     @property
+    def agrees(self) -> bool:
+        """Whether neighbours render the very same where they overlap: each frame is decided by itself."""
+        return not self.reach and self.window == 1
+
+    @property
     def shortest_kept(self) -> int:
         """gen_frames that a chunk keeps at least: both fades and one frame of its own, never less than the reach."""
         return max(self.fade + 1, self.reach)

@@ -1,7 +1,7 @@
 """The seams of a chunk that was recorded just now, with those of its neighbours that are done already.
 
-Whoever records the second of two neighbours finds the first, so all seams of a job but the last ones are made while the
-rest of it is drawn, and a stitch has little more to do than to join.
+Whoever records the second of two neighbours finds the first. So where a chunk takes longer to draw than a seam to make,
+all but the last ones are made while the rest of the job is drawn, and a stitch has little more to do than to join.
 """
 
 from __future__ import annotations
@@ -45,5 +45,5 @@ def _make(worker: Worker, request: JobRequest, plan: Plan, first: int, attempts:
         if after.seam is not None or leaving == coming:
             return
         seam = encode_seam(before, after, folder / "seam.mp4", encoding=Encoding.of(request.output.quality))
-        keep_seam(storage, SeamName(request.id, first + 1, attempts[1], attempts[0]), seam)
+        keep_seam(storage, SeamName(request.id, after.chunk, attempts[1], attempts[0]), seam)
     log.info("seam between chunks %d and %d: made", first + 1, first + 2)

@@ -43,8 +43,8 @@ AT_ONCE = 4
 """What a slot does beside its work at once: uploads, most of all."""
 PORTERS = 4
 """Threads for what is drawn: encoding and delivery of the chunk that is drawn, and of the one before it."""
-SEAMS_WAITING = 4
-"""Chunks whose seams may wait to be made: chunks that were taken instead of drawn come faster than seams are made."""
+SEAMS_AT_HAND = 4
+"""Chunks whose seams may be made or wait to be: chunks that were taken instead of drawn come faster than seams."""
 GIVE_WAY_SECONDS = 1.0
 """How long the delivery of a chunk lets the slot come to its next one first."""
 
@@ -101,7 +101,7 @@ class SlotWorker(Worker):
     porters: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(PORTERS, "porter"))
     delivery: Future[None] | None = None
     seams: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "seams"))
-    _seams_waiting: Semaphore = field(default_factory=lambda: Semaphore(SEAMS_WAITING))
+    _seams_at_hand: Semaphore = field(default_factory=lambda: Semaphore(SEAMS_AT_HAND))
     _draws_next: threading.Event = field(default_factory=threading.Event)
 
     def begin_to_draw(self) -> Beside:
@@ -131,16 +131,20 @@ class SlotWorker(Worker):
         if self.delivery is not None:
             wait([self.delivery])
 
+    def leave_seams(self) -> None:
+        """Wait for the seam in hand; what waits is left to the stitch."""
+        self.seams.shutdown(cancel_futures=True)
+
     def do_aside(self, work: Callable[P, None], *args: P.args, **options: P.kwargs) -> None:
         """Let a thread do what nobody waits for; what it raises is logged."""
         self.aside.submit(for_same_hand(work), *args, **options).add_done_callback(for_same_hand(_log_error))
 
     def make_seams(self, work: Callable[[], None]) -> None:
-        """Let the thread for seams do it in its turn, unless too many wait: the stitch makes what is left."""
-        if not self._seams_waiting.acquire(blocking=False):
+        """Let the thread for seams do it in its turn, unless too much waits for it: the stitch makes what is left."""
+        if not self._seams_at_hand.acquire(blocking=False):
             return
         made = self.seams.submit(for_same_hand(work))
-        made.add_done_callback(lambda _: self._seams_waiting.release())
+        made.add_done_callback(lambda _: self._seams_at_hand.release())
         made.add_done_callback(for_same_hand(_log_error))
 
     def has_next(self) -> bool:
@@ -167,7 +171,7 @@ class SlotWorker(Worker):
 
 def _log_error(future: Future[None]) -> None:
     """What nobody waits for is said at least."""
-    if (error := future.exception()) is not None:
+    if not future.cancelled() and (error := future.exception()) is not None:
         log.error("not done aside: %s", error, exc_info=error)
 
 

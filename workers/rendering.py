@@ -80,7 +80,7 @@ def _record(worker: SlotWorker, request: JobRequest, plan: Plan, lease: Lease, s
         with trial:
             recorded = worker.books.record(lease, taken=source.job if source else "")
     log.info("chunk %d: %s", int(lease.unit) + 1, recorded)
-    if recorded is Recorded.DONE and plan.geometry.reach:  # without reach both sides of a cut are the same
+    if recorded is Recorded.DONE and not plan.geometry.agrees:
         worker.make_seams(partial(make_seams_of, worker, request, plan, int(lease.unit)))
     due: list[Message] = []
     if recorded is Recorded.LAST:

@@ -30,7 +30,7 @@ def scratch_home() -> Path:
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
     """An empty folder for one attempt of this process."""
-    folder = Path(tempfile.mkdtemp(dir=scratch_home()))
+    folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=scratch_home()))
     with (folder / LOCK_NAME).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:

@@ -9,7 +9,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from engine.media.seam import Seam, SeamNumbers
+from engine.media.seam import SEAM_VERSION, Seam, SeamNumbers
 from farm.errors import CorruptObjectError, NotFoundError
 from farm.storage import keys
 from farm.storage.s3 import sha256_of
@@ -17,6 +17,7 @@ from farm.storage.s3 import sha256_of
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from engine.spec import ChunkSpec
     from farm.storage.s3 import Storage
 
 log = logging.getLogger(__name__)
@@ -27,18 +28,18 @@ class SeamName:
     """Which seam of which job: `attempt` made the segment of `chunk`, `before` that of the one before."""
 
     job: str
-    chunk: int
+    chunk: ChunkSpec
     attempt: str
     before: str
 
     def key(self, file: keys.SeamFile) -> str:
-        return keys.seam(self.job, self.chunk, self.attempt, self.before, file)
+        return keys.seam(self.job, self.chunk.index, self.attempt, self.before, file)
 
 
 def keep_seam(storage: Storage, name: SeamName, seam: Seam) -> None:
     """Put a seam into storage; its facts last, for they are the commit."""
     sha256 = storage.put_file(name.key("mp4"), seam.path, content_type="video/mp4")
-    facts = {"version": 1, "sha256": sha256, "frame_hashes": seam.hashes, "numbers": seam.numbers.to_dict()}
+    facts = {"version": SEAM_VERSION, "sha256": sha256, "frame_hashes": seam.hashes, "numbers": seam.numbers.to_dict()}
     storage.put_json(name.key("json"), facts)
 
 
@@ -47,12 +48,26 @@ def kept_seam(storage: Storage, name: SeamName, path: Path) -> Seam | None:
     try:
         facts: dict[str, Any] = storage.get_json(name.key("json"))
         storage.get_file(name.key("mp4"), path)
-        if sha256_of(path) == facts["sha256"]:
-            return Seam(path, tuple(facts["frame_hashes"]), SeamNumbers.from_dict(facts["numbers"]))
-        problem = "it is not the one that was made"
+        seam = Seam(path, tuple(facts["frame_hashes"]), SeamNumbers.from_dict(facts["numbers"]))
+        problem = _problem(facts, seam, name.chunk)
     except NotFoundError:
         return None
     except (CorruptObjectError, KeyError, TypeError) as error:
         problem = repr(error)
-    log.warning("the kept seam before chunk %d is no use, it is made anew: %s", name.chunk + 1, problem)
+    else:
+        if problem is None:
+            return seam
+    log.warning("the kept seam before chunk %d is no use, it is made anew: %s", name.chunk.index + 1, problem)
     return None
+
+
+def _problem(facts: dict[str, Any], seam: Seam, chunk: ChunkSpec) -> str | None:
+    start = chunk.out[0]
+    wanted = {
+        "version": (facts["version"], SEAM_VERSION),
+        "file's SHA-256": (sha256_of(seam.path), facts["sha256"]),
+        "frames": (seam.numbers.frames25, (start, start + chunk.head)),
+        "number of hashes": (len(seam.hashes), chunk.head),
+    }
+    wrong = [f"its {what} is {found}, wanted {right}" for what, (found, right) in wanted.items() if found != right]
+    return "; ".join(wrong) or None

@@ -6,12 +6,12 @@ import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 from engine.media.measures import Measures
 from engine.media.stitch import Segment
 from engine.media.video import SegmentFiles
+from farm.logs import for_same_hand
 from farm.storage import keys
 from workers.seams import SeamName, kept_seam
 
@@ -59,7 +59,7 @@ class Segments:
         self._folder = folder
         self._seams: dict[int, Seam | None] = {}
         """With the segment before, by place, as far as it was asked for; None for one that is still to be made."""
-        self._facts = lru_cache(maxsize=3)(self._read_facts)  # each is asked for by its neighbours too
+        self._facts_read: dict[int, dict[str, Any]] = {}
 
     def ends(self) -> Iterator[Accepted]:
         """Each with what its seams are to be made of, or with the one before it where that was made already.
@@ -92,7 +92,7 @@ class Segments:
         """The one with the segment before, where it was kept."""
         if place not in self._seams:
             (_, before), (chunk, attempt) = self._chosen[place - 1 : place + 1]
-            name = SeamName(self._job, chunk.index, attempt, before)
+            name = SeamName(self._job, chunk, attempt, before)
             self._seams[place] = kept_seam(self._storage, name, self._folder / f"seam-{chunk.index}.mp4")
         return self._seams[place]
 
@@ -102,7 +102,7 @@ class Segments:
         with ThreadPoolExecutor(1, "segments") as aside:
 
             def fetch(place: int) -> Future[Accepted]:
-                return aside.submit(self._fetch, place, self._folder / folder, files)
+                return aside.submit(for_same_hand(self._fetch), place, self._folder / folder, files)
 
             coming = fetch(0)
             for place, (chunk, _) in enumerate(self._chosen):
@@ -132,8 +132,16 @@ class Segments:
         measures = Measures.from_dict(facts["measures"])
         return Accepted(Segment(chunk, segment, measures.step, self._seams.get(place)), facts, measures)
 
+    def _facts(self, place: int) -> dict[str, Any]:
+        """segment.json; the last three are held, for neighbours ask for them too."""
+        if place not in self._facts_read:
+            if len(self._facts_read) == 3:
+                del self._facts_read[next(iter(self._facts_read))]
+            self._facts_read[place] = self._read_facts(place)
+        return self._facts_read[place]
+
     def _read_facts(self, place: int) -> dict[str, Any]:
-        """segment.json; kept on disk, for it is wanted with the ends and again with the body."""
+        """Kept on disk, for it is wanted with the ends and again with the body."""
         chunk, attempt = self._chosen[place]
         path = self._folder / f"segment-{chunk.index}.json"
         if not path.exists():

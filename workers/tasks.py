@@ -58,6 +58,7 @@ def _deliver_what_is_drawn(exitcode: int, **_: Any) -> None:
     for worker in _this:
         if isinstance(worker, SlotWorker) and exitcode == EX_OK:
             worker.leave_nothing_undelivered()
+            worker.leave_seams()
 
 
 @task_postrun.connect

@@ -26,6 +26,8 @@ NEARBY = 75
 """frames25 of each body, next to the seam, whose steps count as ordinary: three seconds."""
 LEAST_STEP = 0.1
 """Levels; an ordinary step counts as no less, so that a still picture's seam is not measured against nothing."""
+SEAM_VERSION = 1
+"""Changes whenever the same sides would give other frames, packets or numbers: seams kept before are made anew."""
 _opencv_lock = Lock()
 _seams_in_hand: list[int] = []
 """OpenCV's number of threads before each seam that is being made now."""

@@ -129,21 +129,27 @@ def job_view(books: Books, job: str) -> JobView:
 
 def accepted_attempts(books: Books, job: str, chunks: int) -> list[str]:
     """For each chunk the attempt whose segment counts: the one recorded last, or that of the version rolled back to."""
-    return [cast("str", accepted) for (accepted,) in _of_chunks(books, job, range(chunks), "accepted")]
+    return [cast("str", accepted) for (accepted,) in _of_chunks(books, job, chunks, "accepted")]
 
 
 def done_attempts(books: Books, job: str, chunks: Iterable[int]) -> dict[int, str]:
-    """Of these chunks those that are done, with the attempt whose segment counts."""
+    """Of these chunks those that are done, with the attempt whose segment counts; none where no more are to come."""
     asked = list(chunks)
-    found = zip(asked, _of_chunks(books, job, asked, "state", "accepted"), strict=True)
-    return {chunk: accepted for chunk, (state, accepted) in found if state == UnitState.DONE and accepted}
+    with books.reaching(), books.client.pipeline() as pipe:  # one moment: the last chunk ends the rendering
+        pipe.hget(f"farm:job:{job}", "state")
+        for chunk in asked:
+            pipe.hmget(f"farm:job:{job}:u:{chunk}", "state", "accepted")
+        of_job, *found = pipe.execute()
+    if of_job not in {JobState.QUEUED, JobState.RENDERING}:
+        return {}
+    return {chunk: accepted for chunk, (state, accepted) in zip(asked, found, strict=True) if state == UnitState.DONE}
 
 
 def drawn_anew(books: Books, job: str, chunks: int) -> list[Drawn]:
     """For each chunk how often it was redone and what it is drawn anew by."""
     return [
         Drawn(int(number or 0), AUTOMATIC_REDOS if left is None else int(left), redraw_from(redraw))
-        for number, left, redraw in _of_chunks(books, job, range(chunks), "redo", "left", "redraw")
+        for number, left, redraw in _of_chunks(books, job, chunks, "redo", "left", "redraw")
     ]
 
 
@@ -174,9 +180,9 @@ def versions(books: Books, job: str) -> list[VersionView]:
     ]
 
 
-def _of_chunks(books: Books, job: str, chunks: Iterable[int], *fields: str) -> list[list[str | None]]:
+def _of_chunks(books: Books, job: str, chunks: int, *fields: str) -> list[list[str | None]]:
     with books.reaching(), books.client.pipeline(transaction=False) as pipe:
-        for chunk in chunks:
+        for chunk in range(chunks):
             pipe.hmget(f"farm:job:{job}:u:{chunk}", *fields)
         return pipe.execute()
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 
-from engine.media.measures import Measures
 from engine.media.stitch import make_seams
 from engine.media.video import Encoding
-from engine.plan import Geometry, plan_chunks
 from farm.storage import keys
 from farm.storage.s3 import Storage
-from tests.engine.media.lessons import picture_of, write_segments
+from tests.workers.kept import ATTEMPT, DIFFERING, JOB, ODD, PLAN, kept_in
 from workers.seams import SeamName, keep_seam, kept_seam
 from workers.segments import Segments
 
@@ -21,18 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from engine.media.seam import Seam
-    from engine.spec import ChunkSpec
     from farm import Settings
-
-PLAN = plan_chunks(200, chunk_seconds=1, geometry=Geometry())
-JOB, ATTEMPT = "20260901-081500-seams0", "1-9f31c0aa"
-ODD = 3
-"""The chunk whose frames are unlike those of its neighbours."""
-DIFFERING = (ODD, ODD + 1)
-"""Chunks whose seam with the one before has differing sides."""
 
 
 @pytest.fixture
@@ -41,33 +28,6 @@ def storage(settings: Settings) -> Iterator[Storage]:
     storage.ensure_bucket()
     yield storage
     storage.close()
-
-
-def drawn(chunk: int, frame25: int) -> NDArray[np.uint8]:
-    frame = picture_of(frame25)
-    return np.asarray(frame // 2, np.uint8) if chunk == ODD else frame
-
-
-def unmeasured(chunk: ChunkSpec) -> dict[str, object]:
-    series = {name: [0.0] * chunk.frames25 for name in ("luma", "brightest", "step", "face_step", "mouth")}
-    return Measures.from_dict({"start": chunk.out[0], "faces": [], **series}).to_dict()
-
-
-def kept_in(storage: Storage, folder: Path) -> None:
-    """The job's segments in storage, as slots leave them."""
-    for segment in write_segments(folder, PLAN, drawn):
-        files, chunk = segment.files, segment.chunk
-
-        def key(name: keys.SegmentFile, index: int = chunk.index) -> str:
-            return keys.segment(JOB, index, ATTEMPT, name)
-
-        storage.put_file(key("body.mp4"), files.body)
-        if files.head:
-            storage.put_file(key("head.mkv"), files.head)
-        if files.tail:
-            storage.put_file(key("tail.mkv"), files.tail)
-        facts = {"width": files.width, "height": files.height, "frame_hashes": files.hashes}
-        storage.put_json(key("segment.json"), facts | {"measures": unmeasured(chunk)})
 
 
 def test_a_head_is_fetched_only_where_the_sides_of_a_seam_differ(storage: Storage, tmp_path: Path) -> None:
@@ -99,7 +59,7 @@ def made(storage: Storage, tmp_path: Path) -> list[Seam]:
     (tmp_path / "before").mkdir()
     seams = seams_of(storage, tmp_path / "before")
     for chunk in DIFFERING:
-        keep_seam(storage, SeamName(JOB, chunk, ATTEMPT, ATTEMPT), seams[chunk - 1])
+        keep_seam(storage, SeamName(JOB, PLAN.chunks[chunk], ATTEMPT, ATTEMPT), seams[chunk - 1])
     return seams
 
 
@@ -116,22 +76,39 @@ def test_a_seam_that_was_kept_is_taken_and_nothing_that_it_was_made_of_is_fetche
     assert all(same(*pair) for pair in zip(seams, made, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("spoiled", "said"),
+    [
+        pytest.param({"sha256": "0" * 64}, "its file's SHA-256 is ", id="another file"),
+        pytest.param({"version": 0}, "its version is 0, wanted 1", id="made by another version"),
+        pytest.param({"frame_hashes": ["a"]}, "its number of hashes is 1, wanted 16", id="a frame too few"),
+        pytest.param({"numbers": None}, "TypeError", id="no numbers"),
+    ],
+)
 def test_a_kept_seam_that_is_not_whole_is_made_anew(
-    storage: Storage, made: list[Seam], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    storage: Storage,
+    made: list[Seam],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    spoiled: dict[str, object],
+    said: str,
 ) -> None:
-    whole = storage.get_json(keys.seam(JOB, ODD, ATTEMPT, ATTEMPT, "json"))
-    spoiled = made[ODD].path.read_bytes()
-    storage.put_bytes(keys.seam(JOB, ODD, ATTEMPT, ATTEMPT, "mp4"), spoiled, content_type="video/mp4")
-    storage.put_json(keys.seam(JOB, ODD + 1, ATTEMPT, ATTEMPT, "json"), {"sha256": whole["sha256"]})
+    key = keys.seam(JOB, ODD, ATTEMPT, ATTEMPT, "json")
+    storage.put_json(key, storage.get_json(key) | spoiled)
     seams = seams_of(storage, tmp_path)
     assert all(same(*pair) for pair in zip(seams, made, strict=True))
-    assert [record.getMessage().partition(" is no use")[0] for record in caplog.records] == [
-        f"the kept seam before chunk {chunk + 1}" for chunk in DIFFERING
-    ]
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith(f"the kept seam before chunk {ODD + 1} is no use, it is made anew: {said}")
+
+
+def test_a_kept_seam_of_other_frames_is_made_anew(storage: Storage, made: list[Seam], tmp_path: Path) -> None:
+    keep_seam(storage, SeamName(JOB, PLAN.chunks[ODD], ATTEMPT, ATTEMPT), made[ODD])
+    seams = seams_of(storage, tmp_path)
+    assert all(same(*pair) for pair in zip(seams, made, strict=True))
 
 
 def test_a_seam_of_another_attempt_is_not_taken(storage: Storage, made: list[Seam], tmp_path: Path) -> None:
-    name = SeamName(JOB, ODD, ATTEMPT, "2-9f31c0aa")
+    name = SeamName(JOB, PLAN.chunks[ODD], ATTEMPT, "2-9f31c0aa")
     assert kept_seam(storage, name, tmp_path / "seam.mp4") is None
     keep_seam(storage, name, made[ODD - 1])
     taken = kept_seam(storage, name, tmp_path / "seam.mp4")

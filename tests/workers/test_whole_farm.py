@@ -68,13 +68,6 @@ def test_seams_whose_sides_differ_are_made_while_the_rest_is_drawn(house: House,
     assert 4 not in kept(), "the stitch, which was due, made that one for itself"
 
 
-def test_no_seam_is_kept_where_neighbours_draw_the_same(house: House) -> None:
-    job = house.submit("stripes", seconds=12, name="Algebra 05")
-    job.wait(60)
-    assert len(job.view().chunks) == 3
-    assert not kept_seams(house, job)
-
-
 def kept_seams(house: House, job: Job) -> set[int]:
     """Chunks whose seam with the one before is in storage."""
     listed = (item.key.split("/") for item in house.farm.storage.list(keys.segments_folder(job.id)))

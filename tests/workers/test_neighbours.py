@@ -1,0 +1,93 @@
+"""Seams that are made as soon as both of their sides are there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from farm.jobs.model import PLAN as PLANNING
+from farm.jobs.store import Books, Lease
+from farm.messages import Bell
+from farm.storage import keys
+from farm.storage.s3 import Storage
+from tests.farm.hands import REQUEST
+from tests.workers.kept import ATTEMPT, JOB, ODD, PLAN, kept_in
+from workers.neighbours import make_seams_of
+from workers.process import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from farm import Settings
+
+CHUNKS = range(len(PLAN.chunks))
+
+
+class Scene:
+    """A planned job whose segments lie in storage already; the books hear of them one by one."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.worker = worker
+        self.request = replace(REQUEST, id=JOB, token=JOB)
+        assert worker.books.enter(JOB, JOB, self.request.book_fields()).created
+        assert worker.books.planned(self.claim(PLANNING), frames25=PLAN.frames25, chunks=len(CHUNKS))
+
+    def claim(self, unit: object) -> Lease:
+        suffix = ATTEMPT.partition("-")[2]
+        lease = self.worker.books.claim(JOB, str(unit), slot="slot", suffix=suffix, lease_seconds=60)
+        assert isinstance(lease, Lease), lease
+        return lease
+
+    def record(self, *chunks: int) -> None:
+        for chunk in chunks:
+            self.worker.books.record(self.claim(chunk))
+
+    def seams(self, chunk: int) -> set[int]:
+        """Chunks whose seam with the one before is kept, once those of `chunk` were made."""
+        make_seams_of(self.worker, self.request, PLAN, chunk)
+        return {one for one in CHUNKS[1:] if self.worker.storage.exists(keys.seam(JOB, one, ATTEMPT, ATTEMPT, "json"))}
+
+
+@pytest.fixture
+def scene(settings: Settings, tmp_path: Path) -> Iterator[Scene]:
+    worker = Worker(settings, "slot", Books.connect(settings), Storage.from_settings(settings), Bell(settings))
+    worker.storage.ensure_bucket()
+    kept_in(worker.storage, tmp_path / "made")
+    yield Scene(worker)
+    worker.storage.close()
+    worker.books.close()
+
+
+def test_a_chunk_has_its_seams_made_with_those_neighbours_that_are_done(scene: Scene) -> None:
+    scene.record(ODD)
+    assert scene.seams(ODD) == set()
+    scene.record(ODD - 1)
+    assert scene.seams(ODD - 1) == {ODD}
+    scene.record(ODD + 1)
+    assert scene.seams(ODD + 1) == {ODD, ODD + 1}
+
+
+def test_nothing_is_made_of_sides_that_are_the_same(scene: Scene) -> None:
+    scene.record(0, 1)
+    assert scene.seams(0) == scene.seams(1) == set()
+
+
+def test_nothing_is_made_beside_a_stitch_that_is_due_or_for_a_job_that_is_cancelled(scene: Scene) -> None:
+    scene.record(*CHUNKS[:-1])
+    scene.worker.books.decide(JOB, "cancel", who="ann")
+    assert scene.seams(ODD) == set()
+    scene.worker.books.decide(JOB, "retry", who="ann")
+    scene.record(CHUNKS[-1])
+    assert scene.seams(ODD) == set()
+
+
+def test_a_seam_that_cannot_be_made_is_left_to_the_stitch_with_a_word(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene.record(ODD - 1, ODD)
+    scene.worker.storage.put_bytes(keys.segment(JOB, ODD, ATTEMPT, "head.mkv"), b"no film")
+    assert scene.seams(ODD) == set()
+    assert f"the seams of chunk {ODD + 1} are left to the stitch" in caplog.text
