@@ -144,15 +144,16 @@ class Job:
         """Render chunks of a job that is done again, with other chance, to a new version; the old ones are kept.
 
         at: timecodes ("3:12") or seconds; beside a cut both its chunks are drawn anew. chunks: counted from 0. seed: of
-        the new chance, by default derived from the job's. Answers what will be rendered. Raises InputRefusedError,
-        NotAllowedError unless the job is done.
+        the new chance, not the one in use there; by default derived from the job's. Answers what will be rendered.
+        Raises InputRefusedError, NotAllowedError unless the job is done.
         """
         farm, view = self._farm, self.view()
         if view.state is not JobState.DONE:
             raise NotAllowedError(_not_now(view))
         plan = Plan.from_dict(farm.storage.get_json(keys.plan_json(self.id)))
         request = JobRequest.from_dict(farm.storage.get_json(keys.job_json(self.id)))
-        wanted = redo.wanted_by(plan, at=at, chunks=chunks, seed=seed)
+        in_use = redo.seeds_in_use(farm.books, self.id, len(plan.chunks), seed=request.spec.seed)
+        wanted = redo.wanted_by(plan, at=at, chunks=chunks, seed=seed, in_use=in_use)
         redos = redo.redo(
             farm.books, farm.storage, self.id, wanted, plan, seed=request.spec.seed, who=farm.settings.owner
         )

@@ -43,11 +43,14 @@ def may_be_redone(books: Books, job: str, chunks: int) -> list[int]:
     return [chunk for chunk, drawn in enumerate(drawn_anew(books, job, chunks)) if drawn.left > 0]
 
 
-def wanted_by(plan: Plan, *, at: Sequence[str | float], chunks: Sequence[int], seed: int | None) -> Wanted:
+def wanted_by(
+    plan: Plan, *, at: Sequence[str | float], chunks: Sequence[int], seed: int | None, in_use: Sequence[int]
+) -> Wanted:
     """What somebody wants drawn anew: the chunks at these timecodes (or seconds), and these (counted from 0).
 
     Beside a cut, where one chunk alone must stay as it is for its neighbour to fit, both are drawn anew together, and
-    the seam with them. Raises InputRefusedError with everything that is wrong.
+    the seam with them. in_use: the seed that each chunk is drawn with, which would only make the same frames once more.
+    Raises InputRefusedError with everything that is wrong.
     """
     why: dict[int, list[str]] = {}
     across: set[int] = set()
@@ -73,6 +76,8 @@ def wanted_by(plan: Plan, *, at: Sequence[str | float], chunks: Sequence[int], s
             problems.append(f"there is no chunk {chunk + 1}, the job has {len(plan.chunks)}")
     if seed is not None and not (type(seed) is int and RANGES["seed"].allows(seed)):
         problems.append(f"seed is {seed!r}, wanted {RANGES['seed']}")
+    same = [chunk for chunk in sorted(why) if in_use[chunk] == seed]
+    problems += [f"chunk {chunk + 1} is drawn with seed {seed} already, wanted another" for chunk in same]
     if not why and not problems:
         problems.append("nothing is named to render again, wanted a timecode (--at) or a chunk (--chunk)")
     if problems:
@@ -106,6 +111,11 @@ def redo(books: Books, storage: Storage, job: str, wanted: Wanted, plan: Plan, *
         storage.delete(*kept)
         raise
     return redos
+
+
+def seeds_in_use(books: Books, job: str, chunks: int, *, seed: int) -> list[int]:
+    """The seed that each chunk is drawn with. seed: the job's."""
+    return [drawn.redraw.seed if drawn.redraw else seed for drawn in drawn_anew(books, job, chunks)]
 
 
 def stored(storage: Storage, job: str) -> list[Redo]:

@@ -36,7 +36,7 @@ def redo(
         typer.Option(
             metavar="N",
             show_default=False,
-            help=f"Seed of the new chance, {RANGES['seed']}; it gets what it gives. "
+            help=f"Seed of the new chance, {RANGES['seed']}, not the one in use there; it gets what it gives. "
             "Default: derived from the job's, and rendered again if it looks broken.",
         ),
     ] = None,

@@ -110,6 +110,29 @@ def test_the_same_chunk_again_gets_yet_another_seed_and_a_given_one_is_taken_as_
     assert seeds[2] == 2**63 - 1
 
 
+def test_a_seed_that_would_only_make_the_same_frames_again_is_refused(hand: Hand) -> None:
+    job = hand.done(3)
+    with pytest.raises(InputRefusedError, match="chunk 2 is drawn with seed 0 already, wanted another"):
+        job.redo(chunks=[1], seed=0)
+    job.redo(chunks=[1], seed=7)
+    hand.render(job, 1)
+    hand.stitch(job)
+    before = redo_keys(hand, job)
+    with pytest.raises(InputRefusedError) as refusal:
+        job.redo(at=[6.0], chunks=[2, 7], seed=7)
+    assert refusal.value.problems == [
+        "there is no chunk 8, the job has 3",
+        "chunk 2 is drawn with seed 7 already, wanted another",
+    ]
+    assert (job.view().state, redo_keys(hand, job)) == (JobState.DONE, before)
+    assert [one.chunk for one in job.redo(chunks=[1], seed=0)] == [1], "as it was at first"
+    hand.render(job, 1)
+    hand.stitch(job)
+    job.rollback(2)
+    with pytest.raises(InputRefusedError, match="chunk 2 is drawn with seed 7"):
+        job.redo(chunks=[1], seed=7)
+
+
 def test_everything_that_is_wrong_is_said_at_once_and_nothing_is_kept(hand: Hand) -> None:
     job = hand.done(2)
     with pytest.raises(InputRefusedError) as refusal:

@@ -69,6 +69,9 @@ def test_a_place_that_is_not_in_the_video_exits_with_2_and_every_problem(cli: Cl
         "there is no chunk 9, the job has 2",
     ]
     assert cli("job", "redo", job.id).code == 2
+    same = cli("job", "redo", job.id, "--chunk", "1", "--seed", "0")
+    assert (same.code, same.out) == (2, "")
+    assert "chunk 1 is drawn with seed 0 already" in same.err
 
 
 def test_versions_are_listed_with_what_made_them_and_which_counts(cli: Cli, hand: Hand) -> None:
