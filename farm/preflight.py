@@ -15,7 +15,7 @@ from engine.spec import BLURRY_BELOW_STEPS, FRAME_RATE, OutputSpec, RenderSpec
 from farm.errors import InputRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from engine.media.subtitles import Cue
@@ -45,13 +45,17 @@ _LEFT_OPEN = {each.name for each in fields(OutputSpec) if each.default is None}
 
 @dataclass(frozen=True)
 class Checked:
-    """Inputs that can be rendered. portrait_size: (width, height); face: box (x0, y0, x1, y1) in its pixels."""
+    """Inputs that can be rendered. portrait_size: (width, height); face: box (x0, y0, x1, y1) in its pixels.
+
+    pixels: of a rendered frame.
+    """
 
     spec: RenderSpec
     output: OutputSpec
     speech: SpeechInfo
     portrait_size: tuple[int, int]
     face: Box
+    pixels: int
     warnings: tuple[str, ...]
 
 
@@ -114,7 +118,7 @@ def preflight(
     duration: float | None,
     max_speech_seconds: float,
     chunk_seconds: float | None,
-    declared: Collection[str] | None,
+    declared: Mapping[str, float] | None,
     subtitles: Path | None = None,
 ) -> Checked:
     """Look at everything a job is made of, and judge it. Raises InputRefusedError with every problem at once."""
@@ -132,12 +136,12 @@ def judge(
     *,
     duration: float | None,
     chunk_seconds: float | None,
-    declared: Collection[str] | None,
+    declared: Mapping[str, float] | None,
 ) -> Checked:
     """Hold what a job is asked for against what its files are.
 
     parameters: fields of RenderSpec and OutputSpec. duration: seconds that the speech should have. declared:
-    renderers that the farm's slots offer now, None where that is not known.
+    renderers that the farm's slots offer now, each with the most pixels of a frame, None where that is not known.
 
     Raises InputRefusedError with every problem at once, those of the files included.
     """
@@ -152,13 +156,12 @@ def judge(
         _check_duration(duration, sound, found)
     if looks.subtitles is not None:
         _check_subtitles(looks.subtitles, sound.info, found)
-    if spec and picture.size:
-        _check_picture_size(picture.size, spec, found)
+    pixels = _frame_pixels(picture.size, spec, found) if spec and picture.size else 0
     if spec and declared is not None:
-        _check_renderer(spec.renderer, declared, found)
+        _check_slots(spec.renderer, pixels, declared, found)
     if found.problems or not (spec and output and picture.size and picture.face and sound.info):
         raise InputRefusedError(found.problems)
-    return Checked(spec, output, sound.info, picture.size, picture.face, tuple(found.warnings))
+    return Checked(spec, output, sound.info, picture.size, picture.face, pixels, tuple(found.warnings))
 
 
 def _check_parameters(parameters: Mapping[str, Any], found: _Findings) -> tuple[RenderSpec | None, OutputSpec | None]:
@@ -257,14 +260,17 @@ def look_at_subtitles(path: Path) -> SubtitlesLook:
         return SubtitlesLook(path.name, (f"subtitles {path} cannot be read: {error.strerror}",))
 
 
-def _check_picture_size(size: tuple[int, int], spec: RenderSpec, found: _Findings) -> None:
-    if spec.framing != "full":
-        return
+def _frame_pixels(size: tuple[int, int], spec: RenderSpec, found: _Findings) -> int:
+    """Pixels of a rendered frame, 0 where there can be none; a crop to the face is a square."""
+    if spec.framing == "face":
+        return spec.min_resolution**2
     width, height = size
     try:
-        render_size(height, width, spec.min_resolution)
+        width, height = render_size(height, width, spec.min_resolution)
     except PortraitError as error:
         found.problems.append(f"{error}: take a smaller min_resolution than {spec.min_resolution}, or framing 'face'")
+        return 0
+    return width * height
 
 
 def _check_subtitles(text: SubtitlesLook, sound: SpeechInfo | None, found: _Findings) -> None:
@@ -301,11 +307,15 @@ def _check_duration(duration: float, speech: SpeechLook, found: _Findings) -> No
         )
 
 
-def _check_renderer(renderer: str, declared: Collection[str], found: _Findings) -> None:
-    if renderer in declared:
-        return
-    offered = f"there are: {', '.join(sorted(declared))}" if declared else "no slot is up"
-    found.warnings.append(f"no slot of this farm offers renderer {renderer!r}, the job will wait; {offered}")
+def _check_slots(renderer: str, pixels: int, declared: Mapping[str, float], found: _Findings) -> None:
+    if renderer not in declared:
+        offered = f"there are: {', '.join(sorted(declared))}" if declared else "no slot is up"
+        found.warnings.append(f"no slot of this farm offers renderer {renderer!r}, the job will wait; {offered}")
+    elif pixels > declared[renderer]:
+        found.warnings.append(
+            f"no slot of this farm has memory for frames of {pixels:,} pixels, the job will wait; "
+            f"the largest takes {declared[renderer]:,}"
+        )
 
 
 def _clock(seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
@@ -181,7 +182,7 @@ class Farm:
             wanted = Wanted(
                 spec=checked.spec,
                 output=submission.settled(checked, self.settings),
-                pixels=submission.frame_pixels(checked),
+                pixels=checked.pixels,
                 priority=priority,
                 chunk_seconds=chunk_seconds,
                 portrait=sha256_of(files.portrait),
@@ -197,9 +198,14 @@ class Farm:
             )
         return replace(found, warnings=(*checked.warnings, *found.warnings))
 
-    def declared(self) -> set[str]:
-        """Renderers that the farm's slots offer now."""
-        return {renderer for slot in self.slots() if slot.state != "lost" for renderer in slot.renderers}
+    def declared(self) -> dict[str, float]:
+        """Renderers that the farm's slots offer now, each with the most pixels of a frame that one of them takes."""
+        most: dict[str, float] = {}
+        for slot in self.slots():
+            pixels = math.inf if slot.most_pixels is None else slot.most_pixels
+            if slot.state != "lost":
+                most |= {renderer: max(pixels, most.get(renderer, 0)) for renderer in slot.renderers}
+        return most
 
     def job(self, id: str) -> Job:
         """A job by its id; raises NotFoundError."""

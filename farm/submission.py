@@ -119,10 +119,15 @@ def look(files: Files, settings: Settings) -> Looks:
 
 
 def check(
-    lesson: Lesson, looks: Looks, settings: Settings, *, declared: Collection[str] | None, found: Collection[str] = ()
+    lesson: Lesson,
+    looks: Looks,
+    settings: Settings,
+    *,
+    declared: Mapping[str, float] | None,
+    found: Collection[str] = (),
 ) -> Checked:
-    """Hold what a lesson asks for against what its files are. declared: renderers that slots offer, None: not known.
-    found: what was seen to be wrong before.
+    """Hold what a lesson asks for against what its files are. declared: renderers that slots offer, each with the
+    most pixels of a frame, None: not known. found: what was seen to be wrong before.
 
     Raises InputRefusedError with every problem at once.
     """
@@ -197,7 +202,7 @@ def request_for(
         max_attempts=settings.max_attempts,
         token=own_token(lesson.token) if lesson.token is not None else content,
         submitted=time.time(),
-        pixels=frame_pixels(checked),
+        pixels=checked.pixels,
         licence=BUILT_IN[spec.renderer].licence if spec.renderer in BUILT_IN else "",
         consent=lesson.consent,
         edit_of=lesson.edit_of,
@@ -241,17 +246,6 @@ def same_job(books: Books, token: str) -> str | None:
         return None
     state = views.job_fields(books, known)["state"]
     return known if state not in {JobState.FAILED, JobState.CANCELLED} else None
-
-
-def frame_pixels(checked: Checked) -> int:
-    """Pixels of a rendered frame; a crop to the face is a square."""
-    from engine.media.image import render_size
-
-    size, spec = checked.portrait_size, checked.spec
-    if spec.framing == "face":
-        return spec.min_resolution**2
-    width, height = render_size(size[1], size[0], spec.min_resolution)
-    return width * height
 
 
 def new_id(*, like: str | None = None) -> str:

@@ -27,7 +27,7 @@ from farm.preflight import (
 from farm.storage.s3 import sha256_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from farm.batch.rows import Row
     from farm.preflight import Checked
@@ -95,13 +95,14 @@ def check_rows(
     *,
     storage: Storage,
     settings: Settings,
-    declared: Collection[str] | None,
+    declared: Mapping[str, float] | None,
     on_file: Callable[[int, int], None],
 ) -> list[CheckedRow]:
     """Look at every file that the rows name, in parallel, and hold each row against what was seen.
 
-    declared: renderers that slots offer, None where that is not known. on_file: called with the files looked at and
-    the number of all. Raises UnreachableError where storage does not answer: that says nothing about a row.
+    declared: renderers that slots offer, each with the most pixels of a frame, None where that is not known. on_file:
+    called with the files looked at and the number of all. Raises UnreachableError where storage does not answer: that
+    says nothing about a row.
     """
     seen = look_at_files(rows, storage=storage, settings=settings, on_file=on_file)
     edits = {row.lesson.edit_of for row in rows if row.lesson is not None}
@@ -163,7 +164,7 @@ def _look(kind: Kind, path: str, storage: Storage, settings: Settings) -> Seen:
 
 
 def _checked(
-    row: Row, seen: Seens, settings: Settings, declared: Collection[str] | None, wrong: Mapping[str, list[str]]
+    row: Row, seen: Seens, settings: Settings, declared: Mapping[str, float] | None, wrong: Mapping[str, list[str]]
 ) -> CheckedRow:
     if row.lesson is None:
         return CheckedRow(row, None, row.problems)

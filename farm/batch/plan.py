@@ -23,7 +23,7 @@ from farm.estimate import chunk_length, geometry_for, speed_of, unknown_geometry
 from farm.jobs import views
 from farm.jobs.load import Load, load_of
 from farm.jobs.speeds import REFERENCE_PIXELS, Speed, Work, speeds_of
-from farm.submission import frame_pixels, settled
+from farm.submission import settled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -208,7 +208,7 @@ def _part(kind: tuple[str, int], rights: Sequence[Right], look: _Look, settings:
         length = chunk_length(asked, frames25 / FRAME_RATE, load=load, settings=settings, geometry=geometry)
         number, gen_frames = _cut(frames25, length.seconds, geometry)
         chunks += number
-        computed += gen_frames / GEN_RATE * frame_pixels(right.checked) / REFERENCE_PIXELS
+        computed += gen_frames / GEN_RATE * right.checked.pixels / REFERENCE_PIXELS
     return Part(renderer, steps, len(rights), seconds, chunks, computed)
 
 

@@ -191,7 +191,8 @@ class SlotView:
     to render a probe; probing; out: it failed at that too, or its disk is full. device: what it sees, in words.
 
     load_seconds: how long its renderer took to load; loads: how often it was loaded by this slot's processes.
-    makers: by renderer the word for version and weights: slots that have the same draw the same frames.
+    makers: by renderer the word for version and weights: slots that have the same draw the same frames. most_pixels: of
+    a frame that fits into its memory, None for any.
     """
 
     name: str
@@ -209,6 +210,11 @@ class SlotView:
     load_seconds: float
     makers: Mapping[str, str] = field(default_factory=dict)
     why_out: str | None = None
+    most_pixels: int | None = None
+
+    def takes(self, pixels: int) -> bool:
+        """Whether frames of so many pixels fit into its memory."""
+        return self.most_pixels is None or pixels <= self.most_pixels
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import wave
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,7 +80,7 @@ def save(image: Image.Image, path: Path, **options: Any) -> Path:
 
 
 def test_the_shipped_lesson_passes_without_a_word() -> None:
-    checked = check(declared={"preview"}, duration=32.2)
+    checked = check(declared={"preview": math.inf}, duration=32.2)
     assert checked.warnings == ()
     assert checked.portrait_size == (288, 288)
     assert checked.face == pytest.approx((98, 63, 187, 175), abs=8)
@@ -353,7 +354,15 @@ def test_a_duration_unlike_the_speech_names_both(duration: float, said: str, ton
 
 def test_a_renderer_that_no_slot_offers_makes_the_job_wait(tone: Path) -> None:
     assert check(speech=tone, renderer="sonic", declared=None).warnings == (), "not known, so nothing is said"
-    (warning,) = check(speech=tone, renderer="sonic", declared={"preview", "draft"}).warnings
+    (warning,) = check(speech=tone, renderer="sonic", declared=dict.fromkeys(("preview", "draft"), math.inf)).warnings
     assert warning == "no slot of this farm offers renderer 'sonic', the job will wait; there are: draft, preview"
-    (warning,) = check(speech=tone, declared=set()).warnings
+    (warning,) = check(speech=tone, declared={}).warnings
     assert warning == "no slot of this farm offers renderer 'preview', the job will wait; no slot is up"
+
+
+@pytest.mark.parametrize("asked", [{"size": "1080p"}, {"framing": "face", "min_resolution": 1024}])
+def test_frames_that_no_slot_has_memory_for_make_the_job_wait(asked: dict[str, Any], tone: Path) -> None:
+    found = check(speech=tone, declared={"preview": 1_000_000, "sonic": math.inf}, **asked)
+    said = "no slot of this farm has memory for frames of 1,048,576 pixels, the job will wait"
+    assert (found.pixels, found.warnings) == (1024 * 1024, (f"{said}; the largest takes 1,000,000",))
+    assert check(speech=tone, declared={"preview": 1024 * 1024}, **asked).warnings == ()

@@ -130,7 +130,7 @@ class Hand:
         self.stitch(job)
         return job
 
-    def slot(self, name: str, *, renderers: tuple[str, ...] = ("preview",)) -> None:
+    def slot(self, name: str, *, renderers: tuple[str, ...] = ("preview",), **more: object) -> None:
         fields = {"host": "here", "device": "cpu", "visible_devices": "", "renderers": renderers}
         self.books.report_slot(
             name,
@@ -142,6 +142,7 @@ class Hand:
                 "launcher": "l7",
                 "ttl_ms": 60_000,
                 "load_seconds": 0.1,
+                **more,
             },
         )
 

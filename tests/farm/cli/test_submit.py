@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Answer
+    from conftest import Answer, Hand
 
     from farm import Farm
 
@@ -51,6 +51,13 @@ def test_a_job_that_no_slot_can_render_is_queued_with_a_warning(cli: Cli) -> Non
     assert answer.code == 0
     assert "Warning: no slot" in answer.err
     assert answer.out.split()[1] == cli("job", "list", "--json").json[0]["id"]
+
+
+def test_a_job_whose_frames_no_slot_has_memory_for_is_queued_with_a_warning(cli: Cli, hand: Hand) -> None:
+    hand.slot("gpu0", most_pixels=512 * 512)
+    answer = cli("submit", *LESSON, "--size", "1080p")
+    assert answer.code == 0
+    assert "Warning: no slot of this farm has memory for frames of 1,048,576 pixels, the job will wait; " in answer.err
 
 
 @pytest.mark.parametrize("owners", [("ada", "ada"), ("ada", "bob")])
