@@ -148,9 +148,14 @@ class Farm:
         portrait: str | Path,
         speech: str | Path,
         *,
+        name: str | None = None,
+        owner: str | None = None,
         priority: int = DEFAULT_PRIORITY,
         duration: float | None = None,
         chunk_seconds: float | None = None,
+        token: str | None = None,
+        consent: str = "",
+        webhook: str = "",
         edit_of: str = "",
         subtitles: str | Path | None = None,
         on_progress: OnStep | None = None,
@@ -164,12 +169,18 @@ class Farm:
         lesson = Lesson(
             portrait=portrait,
             speech=speech,
+            name=name,
+            owner=owner,
             priority=priority,
             duration=duration,
             chunk_seconds=chunk_seconds,
+            token=token,
+            consent=consent,
+            webhook=webhook,
+            edit_of=edit_of,
             subtitles=subtitles,
             parameters=parameters,
-        )
+        ).named(self.settings)
         with submission.at_hand(lesson, self.storage) as files:
             say("checking", 0.0)
             try:

@@ -334,10 +334,8 @@ def _show_plan(farm: Farm, portrait: str, speech: str, wanted: dict[str, Any], *
 
 
 def _planned(farm: Farm, portrait: str, speech: str, wanted: dict[str, Any], *, quiet: bool) -> DryRun:
-    left_out = {"name", "owner", "token", "consent", "webhook"}
-    planned = {what: value for what, value in wanted.items() if what not in left_out}
     with _progress(quiet) as show:
-        return farm.dry_run(portrait, speech, on_progress=show, **planned)
+        return farm.dry_run(portrait, speech, on_progress=show, **wanted)
 
 
 @contextmanager

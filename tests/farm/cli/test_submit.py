@@ -60,6 +60,14 @@ def test_a_job_whose_frames_no_slot_has_memory_for_is_queued_with_a_warning(cli:
     assert "Warning: no slot of this farm has memory for frames of 1,048,576 pixels, the job will wait; " in answer.err
 
 
+def test_a_dry_run_refuses_what_a_submit_would_refuse(cli: Cli) -> None:
+    labels = ("--name", "a\nb", "--owner", "", "--token", "x" * 201, "--consent", "a\tb")
+    wrong = (*LESSON, *labels, "--webhook", "ftp://example.com/done", "--json")
+    refused, dry = cli("submit", *wrong), cli("submit", *wrong, "--dry-run")
+    assert len(refused.error["problems"]) == 5
+    assert (dry.code, dry.out, dry.error) == (2, "", refused.error)
+
+
 @pytest.mark.parametrize("owners", [("ada", "ada"), ("ada", "bob")])
 def test_the_same_submit_is_one_job_but_for_another_owner(cli: Cli, owners: tuple[str, str]) -> None:
     found = [cli("submit", *LESSON, "--owner", owner, "--json").json for owner in owners]
