@@ -32,14 +32,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What decides a plan. chunk_seconds: None for what suits the farm. pixels: of a rendered frame.
+    """What decides a plan, and when it is rendered. chunk_seconds: None for what suits the farm.
 
-    portrait: SHA-256 of the file. edit_of: the job whose cuts are kept, or nothing.
+    pixels: of a rendered frame. portrait: SHA-256 of the file. edit_of: the job whose cuts are kept, or nothing.
     """
 
     spec: RenderSpec
     output: OutputSpec
     pixels: int
+    owner: str
     priority: int
     chunk_seconds: float | None
     portrait: str
@@ -160,7 +161,8 @@ def _look(books: Books, wanted: Wanted, settings: Settings) -> _Look:
     name = wanted.spec.renderer
     try:
         makers = frozenset(makers_of(slot_views(books), name))
-        return _Look(load_of(books, name, priority=wanted.priority), speeds_of(books), makers)
+        load = load_of(books, name, priority=wanted.priority, pixels=wanted.pixels, owner=wanted.owner)
+        return _Look(load, speeds_of(books), makers)
     except BooksUnreachableError as error:
         device = "cpu" if name == "preview" else "a GPU"
         told = f"planned for setting slots ({settings.slots}): {error}"

@@ -64,14 +64,13 @@ def unknown_geometry(renderer: str) -> tuple[str, ...]:
     return (f"{told}: planned as if it had neither, its chunks may be cut otherwise and compute more",)
 
 
-def chunk_seconds_for(
-    speech_seconds: float, *, slots: int, waiting: int, setting: float, geometry: Geometry
-) -> ChunkLength:
+def chunk_seconds_for(speech_seconds: float, *, load: Load, setting: float, geometry: Geometry) -> ChunkLength:
     """The length of chunks that suits a farm at this moment; `setting` is the middle.
 
-    waiting: chunks that are served before this job's. A lone job on many slots is cut finer, to whole rounds over all
-    of them; behind a deep queue chunks are longer, for less is computed twice.
+    A lone job on many slots is cut finer, to whole rounds over all of them; behind a deep queue chunks are longer, for
+    less is computed twice.
     """
+    slots, waiting = len(load.usable), load.waiting
     told = f"{slots} {_plural('slot', slots)}, {waiting} {_plural('chunk', waiting)} waiting"
     depth = waiting / slots if slots else 0.0
     if depth > DEEP:
@@ -98,13 +97,7 @@ def chunk_length(
     """The length that was asked for, else the one that suits the farm, as long as the renderer's reach allows."""
     if asked is not None:
         return ChunkLength(asked, "asked for at submit")
-    found = chunk_seconds_for(
-        speech_seconds,
-        slots=len(load.devices),
-        waiting=load.waiting,
-        setting=settings.chunk_seconds,
-        geometry=geometry,
-    )
+    found = chunk_seconds_for(speech_seconds, load=load, setting=settings.chunk_seconds, geometry=geometry)
     shortest = geometry.shortest_kept / GEN_RATE
     if found.seconds >= shortest:
         return found
@@ -157,24 +150,54 @@ def estimate(
     pixels: of a rendered frame. waiting_seconds: of video, that one chunk in the queue before it is taken for.
     rendered: the chunks that were rendered already.
     """
+    kept_off = _kept_off(load, pixels)
     if not load.devices:
-        return Estimate(None, (f"no slot offers renderer {spec.renderer!r} now",))
-    known = {device: speed_of(Work(spec.renderer, device, spec.steps), speeds) for device in set(load.devices)}
-    unknown = sorted(device for device, speed in known.items() if speed is None)
+        return Estimate(None, tuple(kept_off) or (f"no slot offers renderer {spec.renderer!r} now",))
+    ours, everybodys = load.usable, (*load.devices, *load.too_small)
+    known = {device: speed_of(Work(spec.renderer, device, spec.steps), speeds) for device in set(everybodys)}
+    unknown = sorted(device for device in set(ours) if known[device] is None)
     if unknown:
         return Estimate(None, (f"renderer {spec.renderer!r} was not measured yet on {', '.join(unknown)}",))
     paces = {device: speed.pace * pixels / REFERENCE_PIXELS for device, speed in known.items() if speed is not None}
-    queue = load.waiting * waiting_seconds / sum(1 / paces[device] for device in load.devices)
+    first = load.waiting + load.in_hand
+    queue = waiting_seconds * (_shared(first - load.own, everybodys, paces) + _shared(load.own, ours, paces))
     chunks = [chunk for chunk in plan.chunks if chunk.index not in rendered]
-    rendering = _rendered(plan, chunks, [paces[device] for device in load.devices])
+    rendering = _rendered(plan, chunks, [paces[device] for device in ours])
     around, video = 0.0, plan.gen_frames / GEN_RATE
-    words = [_words(spec.renderer, device, speed, paces) for device, speed in sorted(known.items()) if speed]
+    words = [_words(spec.renderer, device, speed, paces) for device in sorted(set(ours)) if (speed := known[device])]
     for step in ("plan", "stitch"):
         speed = speed_of(Work(step, "cpu"), speeds)
         around += speed.pace * video if speed else 0.0
-    if load.waiting:
-        words.append(f"{load.waiting} {_plural('chunk', load.waiting)} of other jobs first, about {queue:.0f} s")
-    return Estimate(round(queue + rendering + around, 1), tuple(words))
+    return Estimate(round(queue + rendering + around, 1), (*words, *kept_off, *_before(load, queue)))
+
+
+def _kept_off(load: Load, pixels: int) -> list[str]:
+    """What keeps a job from slots that offer its renderer."""
+    slots, words = len(load.devices), []
+    if load.too_small:
+        fit = f"{slots or 'none'} of {slots + len(load.too_small)} slots"
+        words.append(f"frames of {pixels:,} pixels fit into the memory of {fit}")
+    if len(load.usable) < slots:
+        words.append(f"its owner may have {load.limit} of {slots} slots at once")
+    return words
+
+
+def _before(load: Load, queue: float) -> list[str]:
+    """What is served first, in about so many seconds."""
+    first, words = load.waiting + load.in_hand, []
+    if first:
+        in_hand = f", {load.in_hand} of them in hand" if load.in_hand else ""
+        words.append(f"{first} {_plural('chunk', first)} of other jobs first{in_hand}, about {queue:.0f} s")
+    if load.unplanned:
+        other = f"{load.unplanned} other {_plural('job', load.unplanned)}"
+        are = "is" if load.unplanned == 1 else "are"
+        words.append(f"{other} {are} not planned yet: what comes first of them is not counted")
+    return words
+
+
+def _shared(chunks: int, devices: Sequence[str], paces: Mapping[str, float]) -> float:
+    """Seconds for a second of video of each of these chunks, on all slots of known speed together."""
+    return chunks / sum(1 / paces[device] for device in devices if device in paces)
 
 
 def _rendered(plan: Plan, chunks: Sequence[ChunkSpec], paces: list[float]) -> float:

@@ -194,6 +194,7 @@ class Farm:
                 spec=checked.spec,
                 output=submission.settled(checked, self.settings),
                 pixels=checked.pixels,
+                owner=lesson.owner or "",
                 priority=priority,
                 chunk_seconds=chunk_seconds,
                 portrait=sha256_of(files.portrait),

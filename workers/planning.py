@@ -117,7 +117,13 @@ def _cutting(worker: Worker, request: JobRequest, speech: SpeechInfo, pcm: Speec
         return before
     for trial in patiently():
         with trial:
-            load = load_of(worker.books, request.spec.renderer, priority=request.priority)
+            load = load_of(
+                worker.books,
+                request.spec.renderer,
+                priority=request.priority,
+                pixels=request.pixels,
+                owner=request.owner,
+            )
     return Cutting(chunk_length(asked, speech.seconds, load=load, settings=worker.settings, geometry=geometry))
 
 

@@ -69,7 +69,7 @@ def ahead_of(
     """
     lines = [line for line in open_lines(books) if line.priority <= last.get(line.renderer, -1)]
     own = [line for line in lines if line.batch == batch]
-    unplanned = unplanned_jobs(books)
+    unplanned = unplanned_jobs(books, priority=max(last.values(), default=-1))
     own_unplanned = unplanned[batch] if batch is not None else 0
     limits = [] if limit is None else [Limit("the batch", limit, 1.0, _by_renderer(own))]
     return Ahead(

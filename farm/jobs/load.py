@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from farm.jobs import views
+from farm.jobs.policy import policy_of
 
 if TYPE_CHECKING:
     from farm.jobs.store import Books
@@ -14,14 +15,32 @@ if TYPE_CHECKING:
 
 AWAY = frozenset({"lost", "draining", "sick", "probing", "out"})
 """States of slots that no work can be planned for."""
+URGENCY = 2**42
+"""What a priority weighs in the score of a job that waits for its plan, as plan_due in prelude.lua has it."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """devices: of each slot that offers the renderer. waiting: chunks that are served before a new job's own."""
+    """What a new job finds. devices: of each slot that could render it. waiting: chunks that are served before its own,
+    and of them `own` its owner's.
+
+    in_hand: chunks that slots with its renderer have begun or take next. unplanned: other jobs that wait for their
+    plan, of which nobody knows the chunks. limit: slots that its owner uses at once, None for all. too_small: devices
+    of slots with its renderer that have no memory for its frames; what comes before it may go there.
+    """
 
     devices: tuple[str, ...]
     waiting: int
+    own: int = 0
+    in_hand: int = 0
+    unplanned: int = 0
+    limit: int | None = None
+    too_small: tuple[str, ...] = ()
+
+    @property
+    def usable(self) -> tuple[str, ...]:
+        """Devices of the slots that render it at once: idle ones are chosen by name."""
+        return self.devices[: self.limit]
 
 
 @dataclass(frozen=True)
@@ -44,11 +63,22 @@ class Line:
         return f"farm:line:{self.renderer}:{self.priority}:{self.pixels}:{self.batch}:{self.owner}"
 
 
-def load_of(books: Books, renderer: str, *, priority: int) -> Load:
-    """The slots that render with `renderer` now or soon, and the chunks of jobs at this priority or before it."""
-    slots = [slot for slot in views.slot_views(books) if slot.state not in AWAY]
-    waiting = sum(line.chunks for line in open_lines(books) if line.renderer == renderer and line.priority <= priority)
-    return Load(tuple(slot.device for slot in slots if renderer in slot.renderers), waiting)
+def load_of(books: Books, renderer: str, *, priority: int, pixels: int = 0, owner: str | None = None) -> Load:
+    """What a job finds: slots that render with `renderer` now or soon, chunks and jobs at its priority or before it.
+
+    pixels: of a rendered frame, 0 where nobody said. owner: None for several.
+    """
+    slots = [slot for slot in views.slot_views(books) if slot.state not in AWAY and renderer in slot.renderers]
+    lines = [line for line in open_lines(books) if line.renderer == renderer and line.priority <= priority]
+    return Load(
+        devices=tuple(slot.device for slot in slots if slot.takes(pixels)),
+        waiting=sum(line.chunks for line in lines),
+        own=sum(line.chunks for line in lines if line.owner == owner),
+        in_hand=sum(slot.in_hand for slot in slots),
+        unplanned=unplanned_jobs(books, priority=priority).total(),
+        limit=None if owner is None else policy_of(books).limit(owner),
+        too_small=tuple(slot.device for slot in slots if not slot.takes(pixels)),
+    )
 
 
 def open_lines(books: Books) -> list[Line]:
@@ -62,8 +92,10 @@ def open_lines(books: Books) -> list[Line]:
     return [line for line in lines if line.batch not in shut]
 
 
-def unplanned_jobs(books: Books) -> Counter[str]:
-    """Jobs that wait for their plan, by batch, "" for those of none; of a batch that is not open none does."""
+def unplanned_jobs(books: Books, *, priority: int) -> Counter[str]:
+    """Jobs at this priority or before it that wait for their plan, by batch, "" for those of none; of a batch that is
+    not open none does.
+    """
     with books.reaching(), books.client.pipeline(transaction=False) as pipe:
         pipe.smembers("farm:planning")
         pipe.zrange("farm:outbox", 0, -1)
@@ -71,15 +103,15 @@ def unplanned_jobs(books: Books) -> Counter[str]:
         batches = [line.partition("/")[0] for line in lines]
         for line, batch in zip(lines, batches, strict=True):
             pipe.hget(f"farm:batch:{batch}", "state")
-            pipe.zcard(f"farm:plans:{line}")
+            pipe.zcount(f"farm:plans:{line}", "-inf", f"({(priority + 1) * URGENCY}")
         for job in (member.removeprefix("plan/") for member in due if member.startswith("plan/")):
-            pipe.hget(f"farm:job:{job}", "batch")
+            pipe.hmget(f"farm:job:{job}", "batch", "priority")
         found = iter(pipe.execute())
     waiting = Counter[str]()
     for batch, state, jobs in zip(batches, found, found, strict=False):
         if state in {None, "open"}:
             waiting[batch] += jobs
-    waiting.update(batch or "" for batch in found)
+    waiting.update(batch or "" for batch, of_job in found if of_job is not None and int(of_job) <= priority)
     return waiting
 
 

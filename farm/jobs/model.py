@@ -192,7 +192,7 @@ class SlotView:
 
     load_seconds: how long its renderer took to load; loads: how often it was loaded by this slot's processes.
     makers: by renderer the word for version and weights: slots that have the same draw the same frames. most_pixels: of
-    a frame that fits into its memory, None for any.
+    a frame that fits into its memory, None for any. in_hand: chunks that it has begun or takes next.
     """
 
     name: str
@@ -211,6 +211,7 @@ class SlotView:
     makers: Mapping[str, str] = field(default_factory=dict)
     why_out: str | None = None
     most_pixels: int | None = None
+    in_hand: int = 0
 
     def takes(self, pixels: int) -> bool:
         """Whether frames of so many pixels fit into its memory."""

@@ -252,6 +252,7 @@ def _slot_view(name: str, seen_ms: float, row: dict[str, Any], now_ms: float) ->
         makers=json.loads(row.get("makers", "{}")),
         why_out=row.get("why_out"),
         most_pixels=int(row["most_pixels"]) if "most_pixels" in row else None,
+        in_hand=sum(place in row for place in ("holds", "next")),
     )
 
 

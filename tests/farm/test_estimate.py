@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -17,6 +18,10 @@ from farm.jobs.speeds import Speed, Work
 
 SONIC = Geometry(reach=25, window=25)
 PREVIEW = Geometry()
+
+
+def of(slots: int, waiting: int) -> Load:
+    return Load(("cpu",) * slots, waiting)
 
 
 @pytest.mark.parametrize(
@@ -36,15 +41,21 @@ PREVIEW = Geometry()
 def test_a_lone_job_on_many_slots_is_cut_finer_and_a_deep_queue_coarser(
     speech: float, slots: int, waiting: int, seconds: float, because: str
 ) -> None:
-    found = chunk_seconds_for(speech, slots=slots, waiting=waiting, setting=30, geometry=PREVIEW)
+    found = chunk_seconds_for(speech, load=of(slots, waiting), setting=30, geometry=PREVIEW)
     assert found.seconds == pytest.approx(seconds, abs=0.01)
     assert because in found.because
 
 
+def test_a_lone_job_is_cut_for_the_slots_that_its_owner_may_have() -> None:
+    found = chunk_seconds_for(600, load=replace(of(40, 0), limit=25), setting=30, geometry=PREVIEW)
+    assert (found.seconds, found.because) == (24, "1 chunk a slot: 25 slots, 0 chunks waiting for 600 s of speech")
+    assert chunk_seconds_for(600, load=replace(of(40, 0), limit=2), setting=30, geometry=PREVIEW).seconds == 30
+
+
 def test_what_neighbours_compute_twice_keeps_chunks_longer() -> None:
-    found = chunk_seconds_for(120, slots=40, waiting=0, setting=30, geometry=SONIC)
+    found = chunk_seconds_for(120, load=of(40, 0), setting=30, geometry=SONIC)
     assert found.seconds == pytest.approx(3 * 59 / 12.5, abs=0.01)
-    assert chunk_seconds_for(120, slots=40, waiting=0, setting=12, geometry=SONIC).seconds == 12
+    assert chunk_seconds_for(120, load=of(40, 0), setting=12, geometry=SONIC).seconds == 12
 
 
 def test_a_reach_that_was_set_keeps_chunks_as_long_as_it_needs() -> None:
@@ -66,7 +77,7 @@ def test_a_reach_that_was_set_keeps_chunks_as_long_as_it_needs() -> None:
 def test_a_length_stays_between_floor_and_ceiling(
     speech: float, slots: int, waiting: int, setting: float, geometry: Geometry
 ) -> None:
-    found = chunk_seconds_for(speech, slots=slots, waiting=waiting, setting=setting, geometry=geometry)
+    found = chunk_seconds_for(speech, load=of(slots, waiting), setting=setting, geometry=geometry)
     assert min(setting, 10) - 0.01 <= found.seconds <= 2 * setting + 0.01
     if found.seconds < setting - 0.01:
         assert found.seconds * 12.5 >= geometry.shortest_kept
@@ -77,7 +88,7 @@ def test_a_length_stays_between_floor_and_ceiling(
 
 @given(waiting=st.lists(st.integers(1, 5000), min_size=2, max_size=2).map(sorted))
 def test_a_deeper_queue_never_makes_chunks_shorter(waiting: list[int]) -> None:
-    lengths = [chunk_seconds_for(900, slots=5, waiting=w, setting=30, geometry=PREVIEW).seconds for w in waiting]
+    lengths = [chunk_seconds_for(900, load=of(5, w), setting=30, geometry=PREVIEW).seconds for w in waiting]
     assert all(one <= two for one, two in pairwise(lengths))
 
 
@@ -117,6 +128,37 @@ def test_the_finish_is_reckoned_by_what_each_slots_device_was_measured_at() -> N
     behind, words = foretold(load=Load(("quick",) * 4, 80), speeds=speeds)
     assert behind == pytest.approx(15 + 300, rel=0.05)
     assert "80 chunks of other jobs first, about 300 s" in words
+
+
+def test_what_will_hold_a_job_is_counted_or_named() -> None:
+    speeds, eight = NOTHING_AROUND | {Work("preview", "gpu", 25): Speed(1.0, 3)}, ("gpu",) * 8
+    free, words = foretold(load=Load(eight, 0), speeds=speeds)
+    assert (free, words) == (
+        pytest.approx(30, rel=0.05),
+        "preview on gpu: 1 s for a second of video, measured here on 3 chunks",
+    )
+    limited, words = foretold(load=Load(eight, 0, limit=2), speeds=speeds)
+    assert limited == pytest.approx(60, rel=0.05)
+    assert words.endswith("; its owner may have 2 of 8 slots at once")
+    behind_others, _ = foretold(load=Load(eight, 16, limit=2), speeds=speeds)
+    behind_its_own, _ = foretold(load=Load(eight, 16, own=16, limit=2), speeds=speeds)
+    assert (behind_others, behind_its_own) == (pytest.approx(60 + 60, rel=0.05), pytest.approx(240 + 60, rel=0.05))
+    busy, words = foretold(load=Load(eight, 8, in_hand=16), speeds=speeds)
+    assert busy == pytest.approx(90 + 30, rel=0.05)
+    assert words.endswith("; 24 chunks of other jobs first, 16 of them in hand, about 90 s")
+    early, words = foretold(load=Load(eight, 0, unplanned=3), speeds=speeds)
+    assert early == free
+    assert words.endswith("; 3 other jobs are not planned yet: what comes first of them is not counted")
+
+
+def test_slots_without_memory_for_its_frames_render_only_what_comes_first() -> None:
+    speeds = NOTHING_AROUND | {Work("preview", device, 25): Speed(1.0, 3) for device in ("large", "small")}
+    found, words = foretold(load=Load(("large",), 16, too_small=("small",) * 7), speeds=speeds)
+    assert found == pytest.approx(60 + 120, rel=0.05)
+    assert "; frames of 262,144 pixels fit into the memory of 1 of 8 slots; " in words
+    assert "small" not in words
+    nowhere = foretold(load=Load((), 0, too_small=("small",) * 7), speeds=speeds)
+    assert nowhere == (None, "frames of 262,144 pixels fit into the memory of none of 7 slots")
 
 
 def test_planning_and_stitching_count_too() -> None:

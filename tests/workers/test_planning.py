@@ -11,6 +11,7 @@ from engine.media.audio import decode_speech
 from engine.spec import OutputSpec, RenderSpec
 from farm import Farm, InputRefusedError, edit
 from farm.dryrun import Wanted, dry_run
+from farm.jobs.policy import Policy, write_policy
 from farm.jobs.speeds import Work, speeds_of
 from farm.storage import keys
 from tests.conftest import PORTRAIT
@@ -45,7 +46,7 @@ def planned(worker: Worker, job: Job) -> PlanFile:
     return PlanFile.from_dict(worker.storage.get_json(keys.plan_json(job.id)))
 
 
-def add_slots(worker: Worker, count: int) -> None:
+def add_slots(worker: Worker, count: int, **more: object) -> None:
     for number in range(count):
         facts = {
             "state": "ready",
@@ -57,6 +58,7 @@ def add_slots(worker: Worker, count: int) -> None:
             "visible_devices": "",
             "renderers": ["preview"],
             "ttl_ms": 60_000,
+            **more,
         }
         worker.books.report_slot(f"slot{number}", facts, loaded=True)
 
@@ -177,6 +179,7 @@ def test_a_dry_run_is_the_plan_that_a_worker_makes_and_leaves_nothing_behind(
         spec=RenderSpec(),
         output=OutputSpec(smoothing=0.5),
         pixels=512 * 512,
+        owner="tests",
         priority=5,
         chunk_seconds=None,
         portrait=PORTRAIT_SHA256,
@@ -197,12 +200,29 @@ def test_a_dry_run_is_the_plan_that_a_worker_makes_and_leaves_nothing_behind(
     assert len(found.noise) == len(found.plan.cuts)
 
 
+def test_a_dry_run_counts_or_names_what_will_hold_the_job(worker: Worker, settings: Settings, tmp_path: Path) -> None:
+    add_slots(worker, 4, most_pixels=512 * 512)
+    write_policy(worker.books, Policy(limits={"ada": 1}))
+    speech = tone(tmp_path / "s.wav", 2)
+    with Farm(settings) as farm:
+        small = farm.dry_run(PORTRAIT, speech, owner="ada")
+        assert "its owner may have 1 of 4 slots at once" in small.expected.words
+        farm.submit(PORTRAIT, speech)
+        behind = farm.dry_run(PORTRAIT, speech)
+        assert behind.expected.words[-1].startswith("1 other job is not planned yet")
+        large = farm.dry_run(PORTRAIT, speech, size="1080p")
+    assert large.expected.seconds is None
+    assert large.expected.words == ("frames of 1,048,576 pixels fit into the memory of none of 4 slots",)
+    assert [warning for warning in large.warnings if "no slot of this farm has memory" in warning]
+
+
 def test_a_dry_run_without_a_farm_plans_for_the_slots_of_the_settings(settings: Settings) -> None:
     lost = settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0", "slots": 4})
     wanted = Wanted(
         spec=RenderSpec(),
         output=OutputSpec(),
         pixels=512 * 512,
+        owner="tests",
         priority=5,
         chunk_seconds=10,
         portrait=PORTRAIT_SHA256,

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from farm.jobs.load import Load, load_of
+from farm.jobs.model import PLAN
+from farm.jobs.policy import Policy, write_policy
 from farm.jobs.speeds import Speed, Work, note_speed, speeds_of
-from farm.jobs.store import AttemptFailure
+from farm.jobs.store import PLANS_OF_AN_OWNER, AttemptFailure
 
 if TYPE_CHECKING:
     from tests.farm.jobs.conftest import Desk
@@ -22,6 +24,50 @@ def test_slots_count_where_they_offer_the_renderer_and_live(desk: Desk) -> None:
     desk.slot("d", ttl=0)
     assert load_of(desk.books, "preview", priority=5) == Load(("A100", "L4"), 0)
     assert load_of(desk.books, "stripes", priority=5) == Load((), 0)
+
+
+def test_slots_without_memory_for_its_frames_are_told_from_those_that_can_render_a_job(desk: Desk) -> None:
+    desk.slot("a", device="L4", most_pixels=512 * 512)
+    desk.slot("b", device="A100")
+    found = load_of(desk.books, "preview", priority=5, pixels=1024 * 1024)
+    assert (found.devices, found.too_small) == (("A100",), ("L4",))
+    assert load_of(desk.books, "preview", priority=5, pixels=512 * 512).too_small == ()
+
+
+def test_an_owners_limit_keeps_him_from_slots_and_only_his_own_chunks_stand_in_his_way_there(desk: Desk) -> None:
+    for name, device in (("b", "second"), ("a", "first"), ("c", "third")):
+        desk.slot(name, device=device)
+    desk.planned(chunks=4, owner="ann")
+    desk.planned(chunks=3, owner="bob")
+    write_policy(desk.books, Policy(limits={"ann": 2}))
+    ann, bob = (load_of(desk.books, "preview", priority=5, owner=owner) for owner in ("ann", "bob"))
+    assert (ann.usable, ann.waiting, ann.own) == (("first", "second"), 7, 4)
+    assert (bob.usable, bob.waiting, bob.own) == (("first", "second", "third"), 7, 3)
+
+
+def test_what_slots_have_in_hand_is_counted_whatever_its_priority(desk: Desk) -> None:
+    job = desk.planned(chunks=4, priority=9)
+    desk.slot("a")
+    desk.slot("b", renderers=("sonic",))
+    desk.sent()
+    desk.claim(job, 0, slot="a")
+    desk.sent()
+    found = load_of(desk.books, "preview", priority=5)
+    assert (found.in_hand, found.waiting) == (2, 0)
+    assert load_of(desk.books, "sonic", priority=5).in_hand == 0
+
+
+def test_jobs_that_wait_for_their_plan_are_counted_up_to_a_priority(desk: Desk) -> None:
+    jobs = [desk.job(priority=priority) for priority in (5, *(3,) * PLANS_OF_AN_OWNER, 5, 9)]
+    desk.books.sweep()  # lets a few of them into the queue, the others stay in line
+    desk.planned()
+
+    def waiting(priority: int) -> int:
+        return load_of(desk.books, "preview", priority=priority).unplanned
+
+    assert [waiting(priority) for priority in (0, 3, 4, 5, 9)] == [0, 8, 8, 10, 11]
+    desk.claim(jobs[1], PLAN)
+    assert waiting(5) == 10, "it is not planned yet"
 
 
 def test_what_waits_is_counted_where_it_comes_before_a_new_job(desk: Desk) -> None:
