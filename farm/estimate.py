@@ -68,15 +68,17 @@ def chunk_seconds_for(speech_seconds: float, *, load: Load, setting: float, geom
     """The length of chunks that suits a farm at this moment; `setting` is the middle.
 
     A lone job on many slots is cut finer, to whole rounds over all of them; behind a deep queue chunks are longer, for
-    less is computed twice.
+    less is computed twice. Jobs that wait for their plan are a queue too, of which nobody knows how deep it is.
     """
-    slots, waiting = len(load.usable), load.waiting
+    slots, waiting, unplanned = len(load.usable), load.waiting, load.unplanned
     told = f"{slots} {_plural('slot', slots)}, {waiting} {_plural('chunk', waiting)} waiting"
+    if unplanned:
+        told += f", {unplanned} other {_plural('job', unplanned)} not planned yet"
     depth = waiting / slots if slots else 0.0
     if depth > DEEP:
         seconds = setting * min(CEILING, depth / DEEP)
         return ChunkLength(round(seconds, 2), f"longer than setting chunk_seconds ({setting:g}): {told}")
-    if waiting or slots <= FEW_SLOTS:
+    if waiting or unplanned or slots <= FEW_SLOTS:
         return ChunkLength(setting, f"setting chunk_seconds: {told}")
     overlap = (geometry.before + geometry.after) / GEN_RATE
     floor = max(FLOOR_SECONDS, FLOOR_OVERLAPS * overlap, geometry.shortest_kept / GEN_RATE)

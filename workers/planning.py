@@ -123,6 +123,7 @@ def _cutting(worker: Worker, request: JobRequest, speech: SpeechInfo, pcm: Speec
                 priority=request.priority,
                 pixels=request.pixels,
                 owner=request.owner,
+                job=request.id,
             )
     return Cutting(chunk_length(asked, speech.seconds, load=load, settings=worker.settings, geometry=geometry))
 

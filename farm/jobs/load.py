@@ -63,10 +63,13 @@ class Line:
         return f"farm:line:{self.renderer}:{self.priority}:{self.pixels}:{self.batch}:{self.owner}"
 
 
-def load_of(books: Books, renderer: str, *, priority: int, pixels: int = 0, owner: str | None = None) -> Load:
+def load_of(
+    books: Books, renderer: str, *, priority: int, pixels: int = 0, owner: str | None = None, job: str = ""
+) -> Load:
     """What a job finds: slots that render with `renderer` now or soon, chunks and jobs at its priority or before it.
 
-    pixels: of a rendered frame, 0 where nobody said. owner: None for several.
+    pixels: of a rendered frame, 0 where nobody said. owner: None for several. job: the one that asks, if it is in the
+    books.
     """
     slots = [slot for slot in views.slot_views(books) if slot.state not in AWAY and renderer in slot.renderers]
     lines = [line for line in open_lines(books) if line.renderer == renderer and line.priority <= priority]
@@ -75,7 +78,7 @@ def load_of(books: Books, renderer: str, *, priority: int, pixels: int = 0, owne
         waiting=sum(line.chunks for line in lines),
         own=sum(line.chunks for line in lines if line.owner == owner),
         in_hand=sum(slot.in_hand for slot in slots),
-        unplanned=unplanned_jobs(books, priority=priority).total(),
+        unplanned=unplanned_jobs(books, priority=priority, but=job).total(),
         limit=None if owner is None else policy_of(books).limit(owner),
         too_small=tuple(slot.device for slot in slots if not slot.takes(pixels)),
     )
@@ -92,9 +95,9 @@ def open_lines(books: Books) -> list[Line]:
     return [line for line in lines if line.batch not in shut]
 
 
-def unplanned_jobs(books: Books, *, priority: int) -> Counter[str]:
+def unplanned_jobs(books: Books, *, priority: int, but: str = "") -> Counter[str]:
     """Jobs at this priority or before it that wait for their plan, by batch, "" for those of none; of a batch that is
-    not open none does.
+    not open none does. but: a job that does not count.
     """
     with books.reaching(), books.client.pipeline(transaction=False) as pipe:
         pipe.smembers("farm:planning")
@@ -105,7 +108,8 @@ def unplanned_jobs(books: Books, *, priority: int) -> Counter[str]:
             pipe.hget(f"farm:batch:{batch}", "state")
             pipe.zcount(f"farm:plans:{line}", "-inf", f"({(priority + 1) * URGENCY}")
         for job in (member.removeprefix("plan/") for member in due if member.startswith("plan/")):
-            pipe.hmget(f"farm:job:{job}", "batch", "priority")
+            if job != but:
+                pipe.hmget(f"farm:job:{job}", "batch", "priority")
         found = iter(pipe.execute())
     waiting = Counter[str]()
     for batch, state, jobs in zip(batches, found, found, strict=False):

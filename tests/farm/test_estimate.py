@@ -46,6 +46,15 @@ def test_a_lone_job_on_many_slots_is_cut_finer_and_a_deep_queue_coarser(
     assert because in found.because
 
 
+def test_jobs_that_wait_for_their_plan_are_a_queue_too() -> None:
+    found = chunk_seconds_for(600, load=replace(of(40, 0), unplanned=199), setting=30, geometry=PREVIEW)
+    said = "setting chunk_seconds: 40 slots, 0 chunks waiting, 199 other jobs not planned yet"
+    assert (found.seconds, found.because) == (30, said)
+    deep = chunk_seconds_for(600, load=replace(of(4, 12), unplanned=1), setting=30, geometry=PREVIEW)
+    assert deep.seconds == 45
+    assert deep.because.endswith("12 chunks waiting, 1 other job not planned yet")
+
+
 def test_a_lone_job_is_cut_for_the_slots_that_its_owner_may_have() -> None:
     found = chunk_seconds_for(600, load=replace(of(40, 0), limit=25), setting=30, geometry=PREVIEW)
     assert (found.seconds, found.because) == (24, "1 chunk a slot: 25 slots, 0 chunks waiting for 600 s of speech")

@@ -171,6 +171,18 @@ def test_a_lone_job_on_many_slots_is_cut_finer_and_one_behind_a_queue_is_not(
         assert behind.because.startswith("longer than setting chunk_seconds (30): 8 slots, 20 ")
 
 
+def test_the_first_of_a_burst_is_not_cut_as_if_it_were_alone(
+    worker: Worker, settings: Settings, tmp_path: Path
+) -> None:
+    add_slots(worker, 8)
+    speech = tone(tmp_path / "s.wav", 96)
+    with Farm(settings) as farm:
+        first, *_ = [farm.submit(PORTRAIT, speech, seed=seed) for seed in range(3)]
+        found = planned(worker, first)
+    said = "setting chunk_seconds: 8 slots, 0 chunks waiting, 2 other jobs not planned yet"
+    assert (found.chunk_seconds, found.because) == (settings.chunk_seconds, said)
+
+
 def test_a_dry_run_is_the_plan_that_a_worker_makes_and_leaves_nothing_behind(
     worker: Worker, settings: Settings
 ) -> None:

@@ -57,17 +57,18 @@ def test_what_slots_have_in_hand_is_counted_whatever_its_priority(desk: Desk) ->
     assert load_of(desk.books, "sonic", priority=5).in_hand == 0
 
 
-def test_jobs_that_wait_for_their_plan_are_counted_up_to_a_priority(desk: Desk) -> None:
+def test_jobs_that_wait_for_their_plan_are_counted_up_to_a_priority_but_not_the_one_that_is_planned(desk: Desk) -> None:
     jobs = [desk.job(priority=priority) for priority in (5, *(3,) * PLANS_OF_AN_OWNER, 5, 9)]
     desk.books.sweep()  # lets a few of them into the queue, the others stay in line
     desk.planned()
 
-    def waiting(priority: int) -> int:
-        return load_of(desk.books, "preview", priority=priority).unplanned
+    def waiting(priority: int, job: str = "") -> int:
+        return load_of(desk.books, "preview", priority=priority, job=job).unplanned
 
     assert [waiting(priority) for priority in (0, 3, 4, 5, 9)] == [0, 8, 8, 10, 11]
     desk.claim(jobs[1], PLAN)
     assert waiting(5) == 10, "it is not planned yet"
+    assert waiting(5, jobs[1]) == 9
 
 
 def test_what_waits_is_counted_where_it_comes_before_a_new_job(desk: Desk) -> None:
