@@ -95,7 +95,8 @@ def compare(
     with TemporaryDirectory(prefix="sonic-farm-compare-") as folder:
         sides = []
         for version in pair:
-            video = Path(folder) / f"{version.number}.mp4"
+            label = f"version {version.number}"
+            video = Path(folder) / f"{label}.mp4"  # whatever is wrong with it is said by its name
             storage.get_file(version.result, video)
-            sides.append(Side(video, f"version {version.number}"))
+            sides.append(Side(video, label))
         side_by_side(sides[0], sides[1], out, frames=frames, on_progress=on_progress)

@@ -37,18 +37,18 @@ def provenance(**changes: Any) -> Provenance:
     return Provenance(**{**values, **changes})
 
 
-def write_video(path: Path, *, metadata: Mapping[str, str], frames: int = 30) -> Path:
-    """Noise that moves and a tone, 64x64, as an mp4 with its index in front."""
-    noise = np.random.default_rng(3).integers(0, 256, (64, 64 + frames, 3)).astype(np.uint8)
+def write_video(path: Path, *, metadata: Mapping[str, str], frames: int = 30, side: int = 64) -> Path:
+    """Noise that moves and a tone, a square, as an mp4 with its index in front."""
+    noise = np.random.default_rng(3).integers(0, 256, (side, side + frames, 3)).astype(np.uint8)
     tone = (0.2 * np.sin(np.arange(640 * frames) / 9)).astype(np.float32)[None]
     with av.open(str(path), "w", format="mp4", options=MP4) as file:
         file.metadata.update(metadata)
         pictures = file.add_stream("libx264", rate=25, options={"threads": "1", "bf": "0"})
-        pictures.width = pictures.height = 64
+        pictures.width = pictures.height = side
         pictures.pix_fmt = "yuv420p"
         sound = file.add_stream("aac", rate=16_000, layout="mono")
         for number in range(frames):
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(noise[:, number : number + 64]), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(noise[:, number : number + side]), format="rgb24")
             frame.pts, frame.time_base = number, Fraction(1, 25)
             file.mux(pictures.encode(frame))
         heard = av.AudioFrame.from_ndarray(tone, format="fltp", layout="mono")

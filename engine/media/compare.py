@@ -18,6 +18,7 @@ from engine.errors import RenderError
 from engine.media.aac import AAC_FRAME, mp4_options
 from engine.media.provenance import AI_GENERATED
 from engine.media.reader import opened, to_rgb, whole
+from engine.media.scale import resampled
 from engine.media.video import FRAME_TIME, VideoSink, encoding_of_one
 from engine.spec import FRAME_RATE
 from engine.timecode import timecode
@@ -51,7 +52,8 @@ def side_by_side(
 ) -> None:
     """Write frames25 `frames` of two results to the mp4 `out`: one file, as long as these, with the sound of `left`.
 
-    Nothing is held but a frame of each. Raises RenderError where they differ in size, lack a frame or are damaged.
+    The lower one is scaled to the height of the other. Nothing is held but a frame of each. Raises RenderError where
+    one lacks a frame or is damaged.
     """
     with TemporaryDirectory(dir=out.parent) as scratch:
         pictures = Path(scratch) / "pictures.mp4"
@@ -75,22 +77,25 @@ def _draw(left: Side, right: Side, out: Path, frames: range, on_progress: Callab
 def _joined(left: Side, right: Side, frames: range) -> Iterator[Frame]:
     sides = zip(_frames(left.video, frames), _frames(right.video, frames), strict=True)
     for number, (one, other) in zip(frames, sides, strict=True):
-        if one.shape != other.shape:
-            raise RenderError(f"{left.label} is {_size(one)} pixels and {right.label} {_size(other)}")
-        yield np.hstack([_labelled(one, f"{left.label}  {timecode(number)}"), _labelled(other, right.label)])
+        height = max(len(one), len(other))
+        shown = _at_height(one, height), _at_height(other, height)
+        strip = max(24, min(side for frame in shown for side in frame.shape[:2]) // 32 * 2)
+        labels = f"{left.label}  {timecode(number)}", right.label
+        yield np.hstack([_labelled(frame, label, strip) for frame, label in zip(shown, labels, strict=True)])
 
 
-def _labelled(frame: Frame, label: str) -> Frame:
-    """The frame under a dark strip with its label."""
-    strip = max(24, min(frame.shape[:2]) // 32 * 2)
+def _at_height(frame: Frame, height: int) -> Frame:
+    """The frame scaled to a height, as wide as that makes it, of even sides; its very pixels where it has that."""
+    rows, columns = frame.shape[:2]
+    return resampled(frame, (0, 0, columns, rows), (2 * round(columns * height / rows / 2), height))
+
+
+def _labelled(frame: Frame, label: str, strip: int) -> Frame:
+    """The frame under a dark strip, so many pixels high, with its label."""
     bar = np.full((strip, frame.shape[1], 3), 24, np.uint8)
     pixels = strip / 40  # of Hershey's letters, whose capitals are 21 high
     cv2.putText(bar, label, (strip // 3, round(strip * 0.7)), cv2.FONT_HERSHEY_SIMPLEX, pixels, _INK, 1, cv2.LINE_AA)
     return np.vstack([bar, frame])
-
-
-def _size(frame: Frame) -> str:
-    return f"{frame.shape[1]}x{frame.shape[0]}"
 
 
 def _frames(video: Path, wanted: range) -> Iterator[Frame]:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from engine.errors import InputError, MissingExtraError, UnknownRendererError
+from engine.errors import EngineError, InputError, MissingExtraError, UnknownRendererError
 from farm.cli import (
     batch,
     clean,
@@ -31,7 +31,7 @@ from farm.cli.options import Dir  # noqa: TC001  # Typer reads it
 from farm.cli.screen import complain
 from farm.errors import FarmError
 
-EXIT_WRONG_INPUT, EXIT_INTERRUPTED, EXIT_NO_READER = 2, 130, 1
+EXIT_WRONG_INPUT, EXIT_NOT_WELL, EXIT_INTERRUPTED, EXIT_NO_READER = 2, 4, 130, 1
 HELP = """Turn a portrait photo and a recorded lesson into a talking-head video, on a farm of workers.
 
 `farm demo` shows all of it in one go. For your own: `farm up`, then `farm submit`, then `farm job show`.
@@ -100,9 +100,10 @@ def run(arguments: list[str]) -> int:
     except FarmError as error:
         complain(error.code, str(error), problems=getattr(error, "problems", []), as_json=as_json)
         return error.exit_code
-    except (InputError, UnknownRendererError, MissingExtraError) as error:
+    except EngineError as error:
         complain(error.code, str(error), problems=getattr(error, "problems", []), as_json=as_json)
-        return EXIT_WRONG_INPUT
+        given = isinstance(error, InputError | UnknownRendererError | MissingExtraError)
+        return EXIT_WRONG_INPUT if given else EXIT_NOT_WELL
     if code == EXIT_INTERRUPTED:  # click's answer to Ctrl-C
         complain("interrupted", "Interrupted.", problems=[], as_json=as_json)
     return int(code)

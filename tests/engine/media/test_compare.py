@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import av
+import cv2
 import numpy as np
 import pytest
 from lessons import SIDE, Lesson, clicks_of, decoded_sound, make_lesson, picture_of
@@ -82,6 +83,16 @@ def lag_of_the_middle_click(out: Path, frames: range) -> float:
 def test_what_cannot_stand_side_by_side_is_named(lesson: Lesson, tmp_path: Path) -> None:
     with pytest.raises(RenderError, match="has no frame 150"):
         side_by_side(Side(lesson.out, "a"), Side(lesson.out, "b"), tmp_path / "x.mp4", frames=range(140, 160))
-    small = make_lesson(tmp_path, samples=RATE, picture=lambda _, frame25: picture_of(frame25)[:64, :64])
-    with pytest.raises(RenderError, match="version 1 is 256x256 pixels and version 2 64x64"):
-        side_by_side(Side(lesson.out, "version 1"), Side(small.out, "version 2"), tmp_path / "x.mp4", frames=range(5))
+
+
+def test_the_lower_of_two_sizes_is_shown_as_high_as_the_other(lesson: Lesson, tmp_path: Path) -> None:
+    def low(frame25: int) -> NDArray[np.uint8]:
+        return np.asarray(cv2.resize(picture_of(frame25), (SIDE * 5 // 8, SIDE // 2)), np.uint8)
+
+    other = make_lesson(tmp_path, samples=RATE, picture=lambda _, frame25: low(frame25))
+    for left, right, part in ((lesson, other, slice(SIDE, None)), (other, lesson, slice(0, SIDE * 5 // 4))):
+        side_by_side(Side(left.out, "a"), Side(right.out, "b"), tmp_path / "x.mp4", frames=range(5))
+        for frame, source in zip(read_rgb(tmp_path / "x.mp4"), read_rgb(other.out), strict=False):
+            assert frame.shape[1] == SIDE + SIDE * 5 // 4
+            meant = cv2.resize(source, (SIDE * 5 // 4, SIDE), interpolation=cv2.INTER_LANCZOS4)
+            assert np.abs(frame[-SIDE:, part].astype(int) - meant).mean() < 3

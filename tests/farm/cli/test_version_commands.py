@@ -6,8 +6,11 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
+from sealed import write_video
 
+from engine.media.reader import read_rgb
 from farm import Farm
+from farm.storage import keys
 from tests.farm.hands import Hand
 
 if TYPE_CHECKING:
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 
     from conftest import Answer
 
-    from farm import Settings
+    from farm import Job, Settings
 
     Cli = Callable[..., Answer]
 
@@ -121,3 +124,34 @@ def test_what_cannot_be_compared_says_why(cli: Cli, hand: Hand, tmp_path: Path) 
     assert "has no version 7, it has 1, 2" in cli("job", "compare", job.id, "1", "7", "--output", out).err
     assert "the video ends at 00:04.0" in cli("job", "compare", job.id, "--at", "9", "--output", out).err
     assert not out.exists()
+
+
+@pytest.fixture
+def unlike(hand: Hand, tmp_path: Path) -> Job:
+    """A job whose versions are videos of two sizes, as after an update of its renderer."""
+    job = hand.done(1)
+    job.redo(chunks=[0])
+    hand.render(job, 0)
+    hand.stitch(job)
+    for version, side in ((1, 64), (2, 96)):
+        video = write_video(tmp_path / f"{version}.mp4", metadata={}, frames=100, side=side)
+        hand.storage.put_file(keys.result(job.id, version, "video.mp4"), video, content_type="video/mp4")
+    return job
+
+
+def test_versions_of_two_sizes_are_compared_at_one_height(cli: Cli, unlike: Job, tmp_path: Path) -> None:
+    out = tmp_path / "c.mp4"
+    answer = cli("job", "compare", unlike.id, "--at", "1", "--output", out, "--json")
+    assert (answer.code, answer.json) == (0, {"job": unlike.id, "output": str(out)})
+    assert {frame.shape[1] for frame in read_rgb(out)} == {2 * 96}
+
+
+def test_a_damaged_version_is_named_and_nothing_is_written(cli: Cli, hand: Hand, unlike: Job, tmp_path: Path) -> None:
+    key, out = keys.result(unlike.id, 2, "video.mp4"), tmp_path / "c.mp4"
+    whole = hand.storage.get_bytes(key)
+    for damaged, said in ((b"no video", "version 2.mp4 cannot be read"), (whole[: len(whole) // 2], "version 2.mp4 ")):
+        hand.storage.put_bytes(key, damaged)
+        answer = cli("job", "compare", unlike.id, "--output", out, "--json")
+        assert (answer.code, answer.error["code"]) == (4, "render_failed")
+        assert answer.error["message"].startswith(said)
+        assert not out.exists()
