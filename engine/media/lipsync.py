@@ -106,7 +106,8 @@ class LagEstimator:
     def sync(self) -> Sync:
         """The lag over everything that was added."""
         if self._voiced < LEAST_VOICED_S * FRAME_RATE:
-            return _unchanged(f"speech of {self._voiced / FRAME_RATE:.1f} s is too short, wanted {LEAST_VOICED_S:g} s")
+            heard = self._voiced / FRAME_RATE
+            return _unchanged(f"a voice is heard in {heard:.1f} s of the speech, wanted {LEAST_VOICED_S:g} s")
         if (seen := self._sums.frames) < LEAST_VOICED_S * FRAME_RATE:
             return _unchanged(f"the mouth is seen in {seen / FRAME_RATE:.1f} s of speech, wanted {LEAST_VOICED_S:g} s")
         if (moved := self._sums.moved()) < LEAST_MOVED:
