@@ -44,20 +44,24 @@ class Verdict:
         }
 
 
-def verify(video: Path, *, portrait: Path | None = None, speech: Path | None = None) -> Verdict:
+def verify(
+    video: Path, *, portrait: Path | None = None, speech: Path | None = None, subtitles: Path | None = None
+) -> Verdict:
     """Compare a video with its own record, and the inputs given with those that the record names.
 
     Raises NotFoundError and NotAllowedError for a file that is none, ProvenanceError for a video without a record.
     """
-    inputs = {name: path for name, path in (("portrait", portrait), ("speech", speech)) if path is not None}
+    given = {"portrait": portrait, "speech": speech, "subtitles": subtitles}
+    inputs = {name: path for name, path in given.items() if path is not None}
     for path in (video, *inputs.values()):
         _be_a_file(path)
     provenance = read_provenance(video)
     labels = "; ".join(labels_problems(video, provenance))
-    given = (
-        _compared(f"{name} {path.name}", _sha256(path), getattr(provenance, name)) for name, path in inputs.items()
+    made_of = (
+        _compared(f"{name} {path.name}", _sha256(path), getattr(provenance, name) or "none")
+        for name, path in inputs.items()
     )
-    return Verdict(provenance, (*_content_checks(video, provenance), Verified("AI label", labels), *given))
+    return Verdict(provenance, (*_content_checks(video, provenance), Verified("AI label", labels), *made_of))
 
 
 def _content_checks(video: Path, provenance: Provenance) -> Iterator[Verified]:

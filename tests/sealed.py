@@ -31,6 +31,7 @@ def provenance(**changes: Any) -> Provenance:
         "licence": "Sonic weights: CC BY-NC-SA 4.0",
         "portrait": "cd" * 32,
         "speech": "ef" * 32,
+        "subtitles": "",
         "seed": 7,
         "consent": "form 12/2026",
     }

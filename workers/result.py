@@ -70,6 +70,7 @@ def provenance_of(request: JobRequest, version: int, segments: Sequence[Mapping[
         licence=request.licence,
         portrait=request.portrait,
         speech=request.speech,
+        subtitles=request.subtitles,
         seed=request.spec.seed,
         redrawn=_in_words([segment["redraw"] for segment in segments if segment["redraw"]]),
         consent=request.consent,

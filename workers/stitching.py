@@ -189,6 +189,7 @@ class _Stitch:
             "consent": request.consent,
             "portrait": request.portrait,
             "speech": request.speech,
+            "subtitles": request.subtitles,
             "frames25": self._planned.plan.frames25,
             "width": width,
             "height": height,

@@ -48,8 +48,8 @@ class Provenance:
 
     result: the version of the job's result. made: UTC, ISO 8601. program: name and version. weights: their identity,
     licence: theirs; both empty for a renderer that has none. redrawn: what another seed drew, in words. portrait,
-    speech: SHA-256 of the inputs, in hex. consent: where the agreement of the person shown is kept, as given at submit.
-    content: None until the file is finished.
+    speech, subtitles: SHA-256 of the inputs, in hex; no subtitles: empty. consent: where the agreement of the person
+    shown is kept, as given at submit. content: None until the file is finished.
 
     Raises ProvenanceError for a value of another type, a text that is too long and a hash that is none.
     """
@@ -65,6 +65,7 @@ class Provenance:
     licence: str
     portrait: str
     speech: str
+    subtitles: str
     seed: int
     consent: str
     redrawn: str = ""
@@ -79,8 +80,9 @@ class Provenance:
         for field in fields(self):
             if field.name != "content":
                 _check(field.name, getattr(self, field.name), whole=field.name in {"result", "seed", "version"})
-        for name in ("portrait", "speech"):
-            _check_hash(name, getattr(self, name))
+        for name in ("portrait", "speech", "subtitles"):
+            if (name, getattr(self, name)) != ("subtitles", ""):
+                _check_hash(name, getattr(self, name))
         for name, value in asdict(self.content).items() if self.content else ():
             if (name, value) != ("subtitle", ""):
                 _check_hash(f"content.{name}", value)

@@ -30,6 +30,10 @@ def verify(
         Path | None,
         typer.Option("--speech", metavar="FILE", show_default=False, help="A recording: was it made of this one?"),
     ] = None,
+    subtitles: Annotated[
+        Path | None,
+        typer.Option("--subtitles", metavar="FILE", show_default=False, help="An SRT file: does it carry this one?"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Read where a video comes from, out of the file itself, and compare it with what the file holds.
@@ -38,7 +42,7 @@ def verify(
     """
     from farm.verify import verify as verified
 
-    verdict = verified(video, portrait=portrait, speech=speech)
+    verdict = verified(video, portrait=portrait, speech=speech, subtitles=subtitles)
     if as_json:
         say_json(verdict.to_dict())
     else:
@@ -72,6 +76,7 @@ def _facts(provenance: Provenance) -> Table:
         ("licence", provenance.licence or "the renderer names none"),
         ("portrait", provenance.portrait),
         ("speech", provenance.speech),
+        ("subtitles", provenance.subtitles or "none were given"),
         ("seed", str(provenance.seed) + (f"; {provenance.redrawn}" if provenance.redrawn else "")),
         ("consent", provenance.consent or "none was given"),
     ):
@@ -83,7 +88,7 @@ def register(app: typer.Typer) -> None:
     app.command(
         epilog=examples(
             "farm verify lesson.mp4",
-            "farm verify lesson.mp4 --portrait portrait.jpg --speech lesson.wav",
+            "farm verify lesson.mp4 --portrait portrait.jpg --speech lesson.wav --subtitles lesson.srt",
             "farm verify lesson.mp4 --json",
         )
     )(verify)

@@ -63,6 +63,17 @@ def test_another_input_is_not_the_one(video: Path, made: Provenance, portrait: P
     assert wrong(video, portrait=portrait) == ["portrait teacher.jpg"]
 
 
+def test_the_subtitles_that_were_given_are_told_from_others_and_from_none(video: Path, tmp_path: Path) -> None:
+    (srt := tmp_path / "lesson.srt").write_text("1\n00:00:00,500 --> 00:00:01,000\nGood morning.\n")
+    sealed_video(video)
+    assert verify(video, subtitles=srt).checks[-1].problem.endswith("the record says none")
+    assert wrong(video, subtitles=srt) == ["subtitles lesson.srt"]
+    sealed_video(video, subtitles=hashlib.sha256(srt.read_bytes()).hexdigest())
+    assert run(["verify", str(video), "--subtitles", str(srt)]) == 0
+    srt.write_text("1\n00:00:00,500 --> 00:00:01,000\nGood evening.\n")
+    assert run(["verify", str(video), "--subtitles", str(srt)]) == 1
+
+
 def test_a_record_moved_to_other_pictures_is_found_out(video: Path, made: Provenance, tmp_path: Path) -> None:
     other = write_video(tmp_path / "other.mp4", metadata=tags(made), frames=31)
     other.write_bytes(other.read_bytes() + boxes_behind(video))

@@ -66,7 +66,8 @@ def test_one_chunk_and_three_are_one_video_in_any_form(run_farm: Callable[..., F
     assert next(read_rgb(video)).shape == (360, 640, 3)
     found = read_provenance(video)
     assert (found.job, found.consent) == (jobs[1].id, "folder 7, page 3")
-    assert verify(video, portrait=PORTRAIT, speech=GREETING).right
+    assert verify(video, portrait=PORTRAIT, speech=GREETING, subtitles=srt).right
+    assert report["subtitles"] == found.subtitles
 
     for part in ("poster.jpg", "sheet.jpg"):
         with Image.open(jobs[1].fetch(tmp_path / part, what=part)) as picture:
