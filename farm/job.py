@@ -189,7 +189,7 @@ class Job:
         if at is not None:
             frame25, around = redo.frame_of(at, frames25), round(COMPARE_SECONDS * FRAME_RATE)
             frames = range(max(0, frame25 - around), min(frames25, frame25 + around))
-        versions.compare(self._farm.storage, pair, Path(path), frames=frames, on_progress=on_progress)
+        versions.compare(self._farm.storage, self.id, pair, Path(path), frames=frames, on_progress=on_progress)
         return Path(path)
 
     def why(self) -> Why:

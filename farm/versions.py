@@ -83,14 +83,16 @@ def rollback(books: Books, storage: Storage, job: str, number: int, *, who: str)
 
 def compare(
     storage: Storage,
+    job: str,
     pair: tuple[VersionView, VersionView],
     out: Path,
     *,
     frames: range,
     on_progress: Callable[[float], None],
 ) -> None:
-    """Write two versions side by side to `out`. frames: frames25."""
+    """Write two versions of a job side by side to `out`. frames: frames25."""
     from engine.media.compare import Side, side_by_side
+    from engine.media.provenance import Provenance
 
     with TemporaryDirectory(prefix="sonic-farm-compare-") as folder:
         sides = []
@@ -98,5 +100,6 @@ def compare(
             label = f"version {version.number}"
             video = Path(folder) / f"{label}.mp4"  # whatever is wrong with it is said by its name
             storage.get_file(version.result, video)
-            sides.append(Side(video, label))
+            said = storage.get_json(keys.result(job, version.number, "provenance.json"))
+            sides.append(Side(video, label, Provenance.from_dict(said)))
         side_by_side(sides[0], sides[1], out, frames=frames, on_progress=on_progress)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version as version_of
 from typing import TYPE_CHECKING, Any
 
 from engine.media.poster import contact_sheet, poster
-from engine.media.provenance import Provenance
+from engine.media.provenance import Provenance, made_now, this_program
 from engine.media.video import digest_of
 from engine.timecode import timecode
 from farm.reuse import kept_seconds
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from farm.jobs.request import JobRequest
     from farm.storage.s3 import Storage
 
-PROGRAM = "sonic-farm"
 MOST_REDRAWN = 20
 """Redrawn parts that a video's own record names."""
 
@@ -62,8 +59,8 @@ def provenance_of(request: JobRequest, version: int, segments: Sequence[Mapping[
         job=request.id,
         result=version,
         name=request.name,
-        made=datetime.now(UTC).isoformat(timespec="seconds"),
-        program=f"{PROGRAM} {version_of(PROGRAM)}",
+        made=made_now(),
+        program=this_program(),
         renderer=request.spec.renderer,
         renderer_version=", ".join(sorted(renderers)),
         weights=", ".join(sorted(weights)),

@@ -16,7 +16,7 @@ import numpy as np
 
 from engine.errors import RenderError
 from engine.media.aac import AAC_FRAME, mp4_options
-from engine.media.provenance import AI_GENERATED
+from engine.media.provenance import seal, side_by_side_of, tags
 from engine.media.reader import opened, to_rgb, whole
 from engine.media.scale import resampled
 from engine.media.video import FRAME_TIME, VideoSink, encoding_of_one
@@ -24,12 +24,13 @@ from engine.spec import FRAME_RATE
 from engine.timecode import timecode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from av.audio.stream import AudioStream
     from av.container import InputContainer
     from av.packet import Packet
 
+    from engine.media.provenance import Provenance
     from engine.renderer import Frame
 
 log = logging.getLogger(__name__)
@@ -41,10 +42,11 @@ _MARGIN = 2
 
 @dataclass(frozen=True)
 class Side:
-    """A result and what is written above it."""
+    """A result, what is written above it, and where it comes from."""
 
     video: Path
     label: str
+    provenance: Provenance
 
 
 def side_by_side(
@@ -52,13 +54,16 @@ def side_by_side(
 ) -> None:
     """Write frames25 `frames` of two results to the mp4 `out`: one file, as long as these, with the sound of `left`.
 
-    The lower one is scaled to the height of the other. Nothing is held but a frame of each. Raises RenderError where
-    one lacks a frame or is damaged.
+    It is sealed with a provenance that names both. The lower one is scaled to the height of the other. Nothing is held
+    but a frame of each. Raises RenderError where one lacks a frame or is damaged.
     """
     with TemporaryDirectory(dir=out.parent) as scratch:
-        pictures = Path(scratch) / "pictures.mp4"
+        pictures, video = Path(scratch) / "pictures.mp4", Path(scratch) / "compared.mp4"
+        provenance = side_by_side_of(left.provenance, right.provenance)
         _draw(left, right, pictures, frames, on_progress)
-        _add_sound(pictures, left.video, out, Fraction(frames.start, FRAME_RATE))
+        _add_sound(pictures, left.video, video, Fraction(frames.start, FRAME_RATE), metadata=tags(provenance))
+        seal(video, provenance)
+        video.replace(out)
 
 
 def _draw(left: Side, right: Side, out: Path, frames: range, on_progress: Callable[[float], None]) -> None:
@@ -116,13 +121,13 @@ def _frames(video: Path, wanted: range) -> Iterator[Frame]:
         raise RenderError(f"{video.name} has no frame {following}")
 
 
-def _add_sound(pictures: Path, speech: Path, out: Path, start: Fraction) -> None:
+def _add_sound(pictures: Path, speech: Path, out: Path, start: Fraction, *, metadata: Mapping[str, str]) -> None:
     """Copy the packets of `pictures`, and those of `speech` that belong to them: second `start` of it is second 0."""
     with opened(pictures) as video, opened(speech) as source:
         seen, heard = video.streams.video[0], source.streams.audio[0]
         rate = heard.codec_context.sample_rate
         with av.open(str(out), "w", format="mp4", options=mp4_options(rate)) as file:
-            file.metadata["comment"] = f"{AI_GENERATED}, two versions side by side"
+            file.metadata.update(metadata)
             shown = file.add_stream_from_template(seen)
             shown.time_base = FRAME_TIME
             sound = file.add_stream_from_template(heard)

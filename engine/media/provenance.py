@@ -12,6 +12,8 @@ import json
 import re
 import struct
 from dataclasses import asdict, dataclass, fields, replace
+from datetime import UTC, datetime
+from importlib.metadata import version as version_of
 from typing import TYPE_CHECKING, Any
 
 import av
@@ -25,6 +27,7 @@ from engine.media.xmp import XMP_UUID, Texts, printable, xmp_packet
 if TYPE_CHECKING:
     from pathlib import Path
 
+PROGRAM = "sonic-farm"
 PROVENANCE_VERSION = 1
 RECORD_UUID = bytes.fromhex("8ca5675c58cd4c1094170d08fea88729")
 """The type of the uuid box that holds the record."""
@@ -32,13 +35,14 @@ MOST_BYTES = 64 * 1024
 """Of a record or an XMP packet that is read."""
 MOST_BOXES = 1000
 """Outer boxes of a file that are looked at; the farm writes six."""
-LONGEST_TEXT = 2000
+LONGEST_TEXT = 4000
 AI_GENERATED = "AI-generated video"
 _SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 TRAINED = _SOURCE_TYPES + "trainedAlgorithmicMedia"
 COMPOSITE = _SOURCE_TYPES + "compositeSynthetic"
 _TYPE_BYTES = 16
 _BEFORE_PAYLOAD = HEADER_BYTES + _TYPE_BYTES
+_WHOLE = frozenset({"result", "beside", "seed", "version"})
 _HASH = re.compile("[0-9a-f]{64}")
 
 
@@ -49,7 +53,8 @@ class Provenance:
     result: the version of the job's result. made: UTC, ISO 8601. program: name and version. weights: their identity,
     licence: theirs; both empty for a renderer that has none. redrawn: what another seed drew, in words. portrait,
     speech, subtitles: SHA-256 of the inputs, in hex; no subtitles: empty. consent: where the agreement of the person
-    shown is kept, as given at submit. content: None until the file is finished.
+    shown is kept, as given at submit. beside: in a comparison, the version that stands beside `result`, else 0.
+    content: None until the file is finished.
 
     Raises ProvenanceError for a value of another type, a text that is too long and a hash that is none.
     """
@@ -69,6 +74,7 @@ class Provenance:
     seed: int
     consent: str
     redrawn: str = ""
+    beside: int = 0
     content: Content | None = None
     version: int = PROVENANCE_VERSION
 
@@ -79,7 +85,7 @@ class Provenance:
             )
         for field in fields(self):
             if field.name != "content":
-                _check(field.name, getattr(self, field.name), whole=field.name in {"result", "seed", "version"})
+                _check(field.name, getattr(self, field.name), whole=field.name in _WHOLE)
         for name in ("portrait", "speech", "subtitles"):
             if (name, getattr(self, name)) != ("subtitles", ""):
                 _check_hash(name, getattr(self, name))
@@ -102,6 +108,24 @@ class Provenance:
         if values["content"] is not None:
             values["content"] = Content(**_exactly(Content, values["content"], "content"))
         return cls(**values)
+
+
+def made_now() -> str:
+    """What `made` is of a video that is made now."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def this_program() -> str:
+    """What `program` is of a video that is made here."""
+    return f"{PROGRAM} {version_of(PROGRAM)}"
+
+
+def side_by_side_of(left: Provenance, right: Provenance) -> Provenance:
+    """Of a video that shows two versions of one job; what they do not share is named of both."""
+    differ = ("renderer_version", "weights", "redrawn")
+    both = {name: dict.fromkeys(filter(None, (getattr(left, name), getattr(right, name)))) for name in differ}
+    words: dict[str, Any] = {name: ", ".join(found) for name, found in both.items()}
+    return replace(left, **words, beside=right.result, made=made_now(), program=this_program(), content=None)
 
 
 def _check(name: str, value: Any, *, whole: bool) -> None:
@@ -147,7 +171,7 @@ def xmp_of(provenance: Provenance) -> bytes:
             "dc:title": Texts("Alt", (provenance.name,)),
             "dc:description": Texts("Alt", (_description(provenance),)),
             # with the record's own hash, so that one cannot be changed without the other
-            "xmp:Identifier": Texts("Bag", (f"{provenance.job}/{provenance.result}", f"sha256:{_digest(provenance)}")),
+            "xmp:Identifier": Texts("Bag", (*_results(provenance), f"sha256:{_digest(provenance)}")),
             "plus:ModelReleaseID": Texts("Bag", (provenance.consent,)),
             "xmp:CreateDate": provenance.made,
             "xmp:CreatorTool": provenance.program,
@@ -158,7 +182,13 @@ def xmp_of(provenance: Provenance) -> bytes:
 def _description(provenance: Provenance) -> str:
     made_by = f"{provenance.program}, renderer {provenance.renderer} {provenance.renderer_version}"
     licence = f" {provenance.licence}." if provenance.licence else ""
-    return printable(f"{AI_GENERATED}: one photo made to speak a recording, by {made_by}.{licence}")
+    shown = "two versions side by side of one photo" if provenance.beside else "one photo"
+    return printable(f"{AI_GENERATED}: {shown} made to speak a recording, by {made_by}.{licence}")
+
+
+def _results(provenance: Provenance) -> list[str]:
+    """Job and version of all that is shown."""
+    return [f"{provenance.job}/{version}" for version in (provenance.result, provenance.beside) if version]
 
 
 def seal(video: Path, provenance: Provenance) -> Provenance:

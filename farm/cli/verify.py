@@ -68,9 +68,10 @@ def _facts(provenance: Provenance) -> Table:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     weights = f", weights {provenance.weights}" if provenance.weights else ""
+    beside = f" beside version {provenance.beside}" if provenance.beside else ""
     for name, value in (
         ("name", provenance.name),
-        ("job", f"{provenance.job}, version {provenance.result}"),
+        ("job", f"{provenance.job}, version {provenance.result}{beside}"),
         ("made", f"{provenance.made} by {provenance.program}"),
         ("renderer", f"{provenance.renderer} {provenance.renderer_version}{weights}"),
         ("licence", provenance.licence or "the renderer names none"),

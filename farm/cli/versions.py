@@ -84,7 +84,10 @@ def compare(
     as_json: Json = False,
     folder: Dir = None,
 ) -> None:
-    """Write two versions of a job side by side as one video, with its sound."""
+    """Write two versions of a job side by side as one video, with its sound, and sealed as each of them.
+
+    Where they differ in size, the lower one is scaled to the height of the other.
+    """
     from farm import Farm
 
     path = writable(output or Path(f"{job_id}-compared.mp4"))

@@ -115,8 +115,8 @@ def test_the_record_cannot_be_edited_alone(
     said: bytes, changed: bytes, video: Path, made: Provenance, tmp_path: Path
 ) -> None:
     edited = tmp_path / "edited.mp4"
-    head, record = video.read_bytes().split(b'{"consent"')
-    edited.write_bytes(head + (b'{"consent"' + record).replace(said, changed))
+    head, record = video.read_bytes().split(b'{"beside"')
+    edited.write_bytes(head + (b'{"beside"' + record).replace(said, changed))
     assert wrong(edited) == ["AI label"]
 
 

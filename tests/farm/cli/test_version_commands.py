@@ -6,7 +6,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
-from sealed import write_video
+from sealed import provenance, write_video
 
 from engine.media.reader import read_rgb
 from farm import Farm
@@ -136,6 +136,8 @@ def unlike(hand: Hand, tmp_path: Path) -> Job:
     for version, side in ((1, 64), (2, 96)):
         video = write_video(tmp_path / f"{version}.mp4", metadata={}, frames=100, side=side)
         hand.storage.put_file(keys.result(job.id, version, "video.mp4"), video, content_type="video/mp4")
+        said = provenance(job=job.id, result=version).to_dict()
+        hand.storage.put_json(keys.result(job.id, version, "provenance.json"), said)
     return job
 
 
@@ -144,6 +146,9 @@ def test_versions_of_two_sizes_are_compared_at_one_height(cli: Cli, unlike: Job,
     answer = cli("job", "compare", unlike.id, "--at", "1", "--output", out, "--json")
     assert (answer.code, answer.json) == (0, {"job": unlike.id, "output": str(out)})
     assert {frame.shape[1] for frame in read_rgb(out)} == {2 * 96}
+    answer = cli("verify", out)
+    assert answer.code == 0, "a comparison carries its provenance as each video does"
+    assert f"{unlike.id}, version 1 beside version 2" in answer.out
 
 
 def test_a_damaged_version_is_named_and_nothing_is_written(cli: Cli, hand: Hand, unlike: Job, tmp_path: Path) -> None:
