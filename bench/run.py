@@ -196,6 +196,12 @@ def jitter_lines(found: dict[str, Any]) -> list[Line]:
     ]
 
 
+def generated_jitter_lines(found: dict[str, Any]) -> list[Line]:
+    ours = found["ours, 0.3"]
+    figure = f"{ours['jitter']:.2f} left, {ours['step']:.2f} of it from frame to frame"
+    return [Line("the same at the 12.5 frames a second that Sonic generates", figure, "", None)]
+
+
 def acceptance_lines(found: dict[str, Any]) -> list[Line]:
     return [
         Line(
@@ -313,6 +319,7 @@ BENCHES = (
     Bench("sonic_seams.py", sonic_lines, quick=None),
     Bench("lipsync.py", lag_lines),
     Bench("smoothing.py", jitter_lines),
+    Bench("smoothing.py", generated_jitter_lines, full="--every 2", quick="--every 2"),
     Bench("acceptance.py", acceptance_lines, quick=None),
     Bench("batch.py", batch_lines),
     Bench("batch_life.py", show_lines, full="--look", quick="--look"),

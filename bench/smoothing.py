@@ -1,10 +1,11 @@
 """Motion smoothing on the preview with jitter injected: what goes, what the lips lose, and milliseconds of a frame.
 
-    python bench/smoothing.py [--frames 100] [--seeds 3] [--framing full|face] [--json]
+    python bench/smoothing.py [--frames 100] [--seeds 3] [--every 2] [--framing full|face] [--json]
 
-The head is drawn a pixel (RMS) off its place in each frame, in every direction alike; where it then is, is measured
-against the same frame without jitter. Two other ways stand beside ours: pixels averaged along the flow, and positions
-filtered along the flow as it is.
+The head is drawn a pixel (RMS) off its place, in every direction alike; where it then is, is measured against the same
+frame without jitter. With --every 2 chance places it in each second frame, and those between show it half way: as what
+Sonic generates and interpolates would tremble. Two other ways stand beside ours: pixels averaged along the flow, and
+positions filtered along the flow as it is.
 """
 
 from __future__ import annotations
@@ -71,15 +72,20 @@ class Material:
     loudness: NDArray[np.float64]
 
 
-def material(*, frames: int, seed: int, framing: str = "full", pixels: float = 1.0) -> Material:
-    """Frames of the shipped lesson, and the same with the head off its place by `pixels` RMS."""
+def material(*, frames: int, seed: int, framing: str = "full", pixels: float = 1.0, every: int = 1) -> Material:
+    """Frames of the shipped lesson, and the same with the head off its place by `pixels` RMS.
+
+    every: frames25 from one place that chance gives it to the next; it moves evenly between them.
+    """
     speech = shipped_speech()
     inputs = Inputs(SAMPLES / "portrait.png", speech, RenderSpec(framing=framing), 805, gen_frames_of(805))
     renderer = PreviewRenderer()
     renderer.load("cpu")
     puppet = renderer.prepare(inputs).puppet
     poses = poses_of(inputs, FIRST, FIRST + frames)
-    injected = np.random.default_rng(seed).normal(0, 1, (frames, 2))
+    places = np.random.default_rng(seed).normal(0, 1, (frames // every + 1, 2))
+    at = np.arange(frames) / every, np.arange(len(places))
+    injected = np.stack([np.interp(*at, side) for side in places.T], axis=1)
     injected *= pixels / rms(injected)
     width = puppet.head.face_width
     heads = [
@@ -256,10 +262,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=100)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--every", type=int, default=1, metavar="FRAMES25")
     parser.add_argument("--framing", choices=("full", "face"), default="full")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    runs = [measure(material(frames=args.frames, seed=seed, framing=args.framing)) for seed in range(args.seeds)]
+    given = {"frames": args.frames, "framing": args.framing, "every": args.every}
+    runs = [measure(material(seed=seed, **given)) for seed in range(args.seeds)]
     means: dict[str, dict[str, Any]] = {
         name: {key: round(float(np.mean([run[name][key] for run in runs])), 3) for key in values}
         for name, values in runs[0].items()

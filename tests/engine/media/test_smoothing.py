@@ -54,6 +54,16 @@ def test_jitter_of_a_pixel_falls_by_half_or_more(given: Material, ruler: Ruler, 
     assert rms(np.diff(left, axis=0)) < 0.25 * rms(np.diff(before, axis=0))
 
 
+def test_jitter_of_generated_frames_falls_less_but_hardly_trembles() -> None:
+    given = material(frames=FRAMES, seed=2, every=2)
+    assert np.allclose(given.injected[1:-1:2], (given.injected[:-2:2] + given.injected[2::2]) / 2)
+    ruler = Ruler.of(given.clean[int(np.argmin(given.loudness))])
+    steadied = list(smoothed(given.shaken, GENTLE))
+    before, left = (ruler.shifts(frames[INNER], given.clean[INNER]) for frames in (given.shaken, steadied))
+    assert rms(left) < 0.75 * rms(before)
+    assert rms(np.diff(left, axis=0)) < 0.5 * rms(np.diff(before, axis=0))
+
+
 def test_the_lips_open_as_far_and_at_the_same_moment(
     given: Material, ruler: Ruler, shut: Frame, steadied: list[Frame]
 ) -> None:
