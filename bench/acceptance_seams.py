@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,12 +12,14 @@ import numpy as np
 from bench.acceptance_scenes import COLLINS, HOPPER, Frame, Scene, onto, rendered, with_a_shifted_head
 from engine.media.acceptance import movement, seam_problem
 from engine.media.image import load_portrait
-from engine.media.seam import LEAST_STEP, NEARBY, SeamNumbers, distance, mix
+from engine.media.seam import Segment, Tally, mix
+from engine.media.video import SegmentFiles, distance
+from engine.spec import ChunkSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from engine.media.measures import Measures
+    from engine.media.seam import Mixed
 
 START, OVERLAP = 64, 16
 STOP = START + OVERLAP
@@ -53,38 +56,32 @@ class Joined:
     refused: bool
 
 
-def joined(scene: Scene, other: list[Frame], measures: tuple[Measures, Measures]) -> dict[str, Joined]:
+def joined(scene: Scene, other: list[Frame]) -> dict[str, Joined]:
     """Both ways to join a scene with what another side has behind it."""
-    pairs = list(zip(scene.frames[START:STOP], other[START:STOP], strict=True))
-    faded = [mix(old, new, place, OVERLAP).frame for place, (old, new) in enumerate(pairs)]
+    pairs = zip(scene.frames[START:STOP], other[START:STOP], strict=True)
+    faded = [mix(old, new, place, OVERLAP) for place, (old, new) in enumerate(pairs)]
     half = OVERLAP // 2
-    cut = [old for old, _ in pairs[:half]] + [new for _, new in pairs[half:]]
-    moved = max(movement(side, (START, STOP)) for side in measures)
-    return {
-        name: _judged(scene, other, frames, measures, moved) for name, frames in (("ours", faded), ("hard cut", cut))
-    }
+    cut = [replace(one, frame=one.old if place < half else one.new) for place, one in enumerate(faded)]
+    return {name: _judged(scene.frames, other, seam) for name, seam in (("ours", faded), ("hard cut", cut))}
 
 
-def _judged(
-    scene: Scene, other: list[Frame], seam: list[Frame], measures: tuple[Measures, Measures], moved: float
-) -> Joined:
-    frames = [scene.frames[START - 1], *seam, other[STOP]]
-    step = max(distance(one, two) for one, two in pairwise(frames))
-    around = [*measures[0].step[max(0, START - NEARBY) : STOP], *measures[1].step[START : STOP + NEARBY]]
-    ordinary = float(np.median([value for value in around if value is not None]))
-    apart = [distance(old, new) for old, new in zip(scene.frames[START:STOP], other[START:STOP], strict=True)]
-    numbers = SeamNumbers(
-        cut=(START + OVERLAP // 2) // 2,
-        frames25=(START, STOP),
-        difference=float(np.mean(apart)),
-        brightness=(0.0, 0.0, 0.0),
-        flow_mean=0.0,
-        flow_p95=0.0,
-        step=step,
-        ordinary=ordinary,
-        step_ratio=step / max(ordinary, LEAST_STEP),
-    )
+def _judged(frames: list[Frame], other: list[Frame], seam: list[Mixed]) -> Joined:
+    middle, stop = (START + OVERLAP // 2) // 2, len(frames) // 2
+    before = _side(frames, ChunkSpec(0, (0, middle), (0, middle), (0, STOP), 0, OVERLAP))
+    after = _side(other, ChunkSpec(1, (middle, stop), (middle, stop), (START, len(frames)), OVERLAP, 0))
+    tally = Tally(before, after)
+    for mixed in seam:
+        tally.add(mixed)
+    numbers = tally.numbers()
+    moved = max(movement(side, numbers.frames25) for side in (before, after))
     return Joined(numbers.step_ratio / moved, seam_problem(numbers, moved=moved) is not None)
+
+
+def _side(frames: list[Frame], chunk: ChunkSpec) -> Segment:
+    """What a seam's numbers are told from: of its files only the steps."""
+    height, width = frames[0].shape[:2]
+    steps = [distance(*pair) for pair in pairwise(frames[slice(*chunk.out)])]
+    return Segment(chunk, SegmentFiles(Path(), None, None, width, height, hashes=(), steps=(None, *steps)))
 
 
 @dataclass(frozen=True)
@@ -111,10 +108,8 @@ class SeamRow:
 def seam_rows(scenes: list[Scene]) -> list[SeamRow]:
     found: dict[tuple[str, str], list[Joined]] = {}
     for scene in scenes:
-        before = scene.measured()
         for kind, other_side in OTHER_SIDES.items():
-            other = other_side(scene)
-            for way, one in joined(scene, other, (before, scene.measured(other))).items():
+            for way, one in joined(scene, other_side(scene)).items():
                 found.setdefault((kind, way), []).append(one)
     rows = []
     for (kind, way), every in found.items():

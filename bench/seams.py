@@ -31,7 +31,8 @@ import numpy as np
 from preview import SAMPLES, LoopedSpeech, shipped_speech
 
 from engine.media.align import Alignment, brought_together, thresholds
-from engine.media.seam import distance, mix
+from engine.media.seam import mix
+from engine.media.video import distance
 from engine.plan import Geometry, fade_weight, gen_frames_of, plan_chunks
 from engine.renderer import Inputs, load_renderer
 from engine.spec import RenderSpec

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from farm.jobs.request import JobRequest
     from farm.storage.s3 import Storage
 
-RECIPE_VERSION = 2
+RECIPE_VERSION = 3
 """Changes whenever what is done to frames behind a renderer would give other pixels, measures or files."""
 FORM = ("size", "fit", "paste_back", "quality", "smoothing", "mark")
 """The fields of OutputSpec that change a segment; the others act on the joined video."""

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from engine.media.acceptance import Problem
-    from engine.media.measures import Measures
-    from engine.media.seam import SeamNumbers
+    from engine.media.seam import SeamNumbers, Segment
     from engine.plan import Plan
     from engine.renderer import SpeechReader
     from workers.segments import Accepted
@@ -41,7 +40,7 @@ class Inspection:
         self._found: list[tuple[Problem, tuple[int, ...], int | None]] = []
         """With the chunks that it was found in, and the cut across which it must be mended, if it must."""
         self._cuts = 0
-        self._sides: deque[Measures] = deque()
+        self._sides: deque[Segment] = deque()
 
     def look_at(self, accepted: Accepted) -> None:
         """Take the next chunk's measures."""
@@ -49,7 +48,7 @@ class Inspection:
         self.size = accepted.size
         self.accepted.append(accepted.shown())
         self._recipes.append(accepted.facts["recipe"])
-        self._sides.append(measures)
+        self._sides.append(accepted.segment)
         self._lag.add(measures.start, measures.mouth)
         # what two chunks share is taken from the later one
         del self.mouth[chunk.out[0] :]

@@ -157,7 +157,7 @@ class _Delivery:
         worker, spec = self.worker, self.request.spec
         job, index, number = self.request.id, self.chunk.index, self.attempt.lease.attempt
         segment = {
-            "version": 2,
+            "version": 3,
             "job": job,
             "attempt": number,
             "slot": worker.name,
@@ -172,6 +172,7 @@ class _Delivery:
             "width": made.files.width,
             "height": made.files.height,
             "measures": made.measures.to_dict(),
+            "steps": made.files.steps,
             "frame_hashes": made.files.hashes,
             "digest": digest_of(made.files.hashes),
             "files": made.parts.sent(),  # last: the tail goes up while the rest is put together

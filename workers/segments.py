@@ -128,9 +128,10 @@ class Segments:
             width=facts["width"],
             height=facts["height"],
             hashes=tuple(facts["frame_hashes"]),
+            steps=tuple(facts["steps"]),
         )
         measures = Measures.from_dict(facts["measures"])
-        return Accepted(Segment(chunk, segment, measures.step, self._seams.get(place)), facts, measures)
+        return Accepted(Segment(chunk, segment, self._seams.get(place)), facts, measures)
 
     def _facts(self, place: int) -> dict[str, Any]:
         """segment.json; the last three are held, for neighbours ask for them too."""

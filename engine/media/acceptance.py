@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from engine.media.measures import Measures
-    from engine.media.seam import SeamNumbers
+    from engine.media.seam import SeamNumbers, Segment
 
     Reals = NDArray[np.float64]
     Flags = NDArray[np.bool_]
@@ -76,14 +76,14 @@ def problems_of(measures: Measures, *, voiced: Spans) -> list[Problem]:
     return sorted(found, key=lambda problem: problem.start)
 
 
-def movement(measures: Measures, span: tuple[int, int]) -> float:
+def movement(side: Segment, span: tuple[int, int]) -> float:
     """The largest step of a chunk's own frames25 [span), in medians of the steps up to NEARBY around it; 1 at least.
 
     What moves at a seam by itself: a blink is several ordinary steps, and is no seam.
     """
-    start, stop = (edge - measures.start for edge in span)
-    around = [step for step in measures.step[max(0, start - NEARBY) : stop + NEARBY] if step is not None]
-    own = [step for step in measures.step[max(0, start) : stop + 1] if step is not None]
+    steps, (start, stop) = side.files.steps, (edge - side.chunk.out[0] for edge in span)
+    around = [step for step in steps[max(0, start - NEARBY) : stop + NEARBY] if step is not None]
+    own = [step for step in steps[max(0, start) : stop + 1] if step is not None]
     ordinary = float(np.median(around)) if around else 0.0
     return max(1.0, max(own, default=0.0) / max(ordinary, LEAST_STEP))
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from engine.errors import RenderError
 from engine.media.align import Alignment, agreeing, brought_together, thresholds
-from engine.media.video import Encoding, SegmentFiles, VideoSink, frame_hash, read_rgb
+from engine.media.video import Encoding, SegmentFiles, VideoSink, distance, frame_hash, read_rgb
 from engine.plan import fade_weight
 
 if TYPE_CHECKING:
@@ -35,14 +35,13 @@ _seams_in_hand: list[int] = []
 
 @dataclass(frozen=True)
 class Segment:
-    """A finished chunk: where it lies in the job, its files, and its frames' `Measures.step` (empty: not measured).
+    """A finished chunk: where it lies in the job, and its files.
 
     seam: with the one before, where that was made already; then neither's ends need be there.
     """
 
     chunk: ChunkSpec
     files: SegmentFiles
-    steps: tuple[float | None, ...] = ()
     seam: Seam | None = None
 
 
@@ -103,7 +102,7 @@ def encode_seam(before: Segment, after: Segment, out: Path, *, encoding: Encodin
     Raises RenderError for a side that does not hold the frames that its segment names.
     """
     size = before.files.width, before.files.height
-    hashes, tally = [], _Tally(before, after)
+    hashes, tally = [], Tally(before, after)
     with VideoSink(out, size, encoding.for_seam()) as sink, closing(crossfaded(before, after)) as frames:
         for mixed in frames:
             sink.write(mixed.frame)
@@ -175,7 +174,7 @@ def mix(old: Frame, new: Frame, position: int, overlap: int) -> Mixed:
     return Mixed(frame, old, new, alignment)
 
 
-class _Tally:
+class Tally:
     """Gathers a seam's numbers while its frames go by."""
 
     def __init__(self, before: Segment, after: Segment) -> None:
@@ -187,31 +186,27 @@ class _Tally:
         self._offsets: list[np.ndarray[Any, Any]] = []
         self._flows: list[tuple[float, float]] = []
         self._steps: list[float] = []
-        self._own_steps: list[float] = []
 
     def add(self, mixed: Mixed) -> None:
         last, self._last = self._last, mixed
-        step = self._border(self._before.steps, -self._overlap, mixed.frame, mixed.old)
-        if last is not None:
-            step = distance(last.frame, mixed.frame)
-        self._steps.append(step)
+        if last is None:
+            self._steps.append(_border(self._before, -self._overlap, mixed.frame, mixed.old))
+        else:
+            self._steps.append(distance(last.frame, mixed.frame))
         if mixed.alignment is None:
-            self._own_steps += [] if last is None else [step]
             return
         lengths = mixed.alignment.lengths
         self._differences.append(distance(mixed.old, mixed.new))
         self._offsets.append(mixed.alignment.offset)
         self._flows.append((float(lengths.mean()), float(np.percentile(lengths, 95))))
-        if last is not None:
-            self._own_steps += [distance(last.old, mixed.old), distance(last.new, mixed.new)]
 
     def numbers(self) -> SeamNumbers:
         if self._last is None:
             raise RenderError(f"the seam before chunk {self._after.chunk.index} has no frames")
-        steps = [*self._steps, self._border(self._after.steps, self._overlap, self._last.frame, self._last.new)]
-        around = (*self._before.steps[-self._overlap - NEARBY :], *self._after.steps[: self._overlap + NEARBY])
-        # without measures a seam knows its own sides' steps alone
-        ordinary = float(np.median([step for step in around if step is not None] or self._own_steps))
+        steps = [*self._steps, _border(self._after, self._overlap, self._last.frame, self._last.new)]
+        leaving, coming = self._before.files.steps, self._after.files.steps
+        around = (*leaving[-self._overlap - NEARBY :], *coming[: self._overlap + NEARBY])
+        ordinary = float(np.median([step for step in around if step is not None]))
         start = self._after.chunk.out[0]
         red, green, blue = np.median(self._offsets, axis=0).tolist() if self._offsets else (0.0, 0.0, 0.0)
         return SeamNumbers(
@@ -226,18 +221,13 @@ class _Tally:
             step_ratio=round(max(steps) / max(ordinary, LEAST_STEP), 2),
         )
 
-    def _border(self, steps: tuple[float | None, ...], place: int, joined: Frame, own: Frame) -> float:
-        """The step over a border of the seam, at most: the side's own there, and how far the seam is from that side.
 
-        The body's frame beside the border is encoded already and is not looked at.
-        """
-        own_step = steps[place] if steps else None
-        return (own_step or 0.0) + distance(joined, own)
+def _border(side: Segment, place: int, joined: Frame, own: Frame) -> float:
+    """The step over a border of the seam, at most: the side's own there, and how far the seam is from that side.
 
-
-def distance(one: Frame, other: Frame) -> float:
-    """Mean absolute difference of all RGB values, in levels."""
-    return float(cv2.norm(one, other, cv2.NORM_L1)) / one.size
+    The body's frame beside the border is encoded already and is not looked at.
+    """
+    return (side.files.steps[place] or 0.0) + distance(joined, own)
 
 
 def _verified(path: Path | None, hashes: tuple[str, ...]) -> Iterator[Frame]:

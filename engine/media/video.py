@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, ClassVar, cast
 
 import av
+import cv2
 import numpy as np
 from av.codec.codec import UnknownCodecError
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
@@ -36,6 +37,7 @@ __all__ = [
     "SegmentWriter",
     "VideoSink",
     "digest_of",
+    "distance",
     "encoding_of_one",
     "frame_hash",
     "read_rgb",
@@ -122,7 +124,8 @@ _ON_A_CARD = CardEncoding()
 class SegmentFiles:
     """A chunk's rendered video: `body` in the final encoding, the ends shared with neighbours lossless.
 
-    hashes: one for each frame of the chunk's `out`, head and tail included.
+    hashes: one for each frame of the chunk's `out`, head and tail included. steps: by which each differs from the one
+    before, mean levels of all RGB values; the first is None.
     """
 
     body: Path
@@ -131,6 +134,7 @@ class SegmentFiles:
     width: int
     height: int
     hashes: tuple[str, ...]
+    steps: tuple[float | None, ...]
 
 
 def frame_hash(frame: Frame) -> str:
@@ -139,6 +143,11 @@ def frame_hash(frame: Frame) -> str:
     digest = hashlib.sha256(f"{height}x{width}:".encode())
     digest.update(np.ascontiguousarray(frame).data)
     return digest.hexdigest()
+
+
+def distance(one: Frame, other: Frame) -> float:
+    """Mean absolute difference of all RGB values, in levels."""
+    return float(cv2.norm(one, other, cv2.NORM_L1)) / one.size
 
 
 def digest_of(hashes: Iterable[str]) -> str:
@@ -242,6 +251,8 @@ class SegmentWriter(AbstractContextManager["SegmentWriter"]):
         self._on_part = on_part
         self._in_hand: tuple[Path, VideoSink] | None = None
         self._hashes: list[str] = []
+        self._steps: list[float | None] = []
+        self._before: Frame | None = None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -250,13 +261,15 @@ class SegmentWriter(AbstractContextManager["SegmentWriter"]):
             self._in_hand[1].__exit__(kind, error, trace)
 
     def write(self, frame: Frame) -> None:
-        """Take the next frame of the chunk's `out`."""
+        """Take the next frame of the chunk's `out`; its array is to stay as it is until the one behind it was taken."""
         if len(self._hashes) == self._chunk.frames25:
             raise RenderError(f"{self._name} rendered more than its {self._chunk.frames25} frames")
         where = f"frame {self._chunk.out[0] + len(self._hashes)} of {self._name}"
         self._size = size_of(frame, like=self._size, where=where)
         self._sink(self._size).write(frame)
         self._hashes.append(frame_hash(frame))
+        self._steps.append(None if self._before is None else round(distance(frame, self._before), 3))
+        self._before = frame
 
     def finish(self) -> SegmentFiles:
         """Complete the files; to be called once, after the last frame."""
@@ -270,6 +283,7 @@ class SegmentWriter(AbstractContextManager["SegmentWriter"]):
             width=self._size[0],
             height=self._size[1],
             hashes=tuple(self._hashes),
+            steps=tuple(self._steps),
         )
 
     @property

@@ -50,5 +50,5 @@ def kept_in(storage: Storage, folder: Path) -> None:
             storage.put_file(key("head.mkv"), files.head)
         if files.tail:
             storage.put_file(key("tail.mkv"), files.tail)
-        facts = {"width": files.width, "height": files.height, "frame_hashes": files.hashes}
+        facts = {"width": files.width, "height": files.height, "frame_hashes": files.hashes, "steps": files.steps}
         storage.put_json(key("segment.json"), facts | {"measures": unmeasured(chunk)})

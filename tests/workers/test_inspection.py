@@ -40,8 +40,8 @@ def accepted(chunk: ChunkSpec, black: range) -> Accepted:
     light = tuple(0.0 if at in black else 200.0 for at in times)
     mouth = tuple((0.2 + 0.1 * np.sin(times * 0.9)).tolist())
     facts = dict.fromkeys(SHOWN) | {"width": 64, "height": 64, "recipe": None}
-    files = SegmentFiles(Path("body.mp4"), None, None, width=64, height=64, hashes=())
-    return Accepted(Segment(chunk, files, steps), facts, Measures(start, light, light, steps, steps, mouth, looks))
+    files = SegmentFiles(Path("body.mp4"), None, None, width=64, height=64, hashes=(), steps=steps)
+    return Accepted(Segment(chunk, files), facts, Measures(start, light, light, steps, steps, mouth, looks))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from engine.media import acceptance
 from engine.media.acceptance import Problem, movement, problems_of, seam_problem
 from engine.media.image import load_portrait
 from engine.media.measures import Look, Measures, Meter
-from engine.media.seam import SeamNumbers
+from engine.media.seam import SeamNumbers, Segment
+from engine.media.video import SegmentFiles
 from engine.spec import ChunkSpec
 
 if TYPE_CHECKING:
@@ -225,9 +226,12 @@ def test_a_seam_is_seen_where_it_steps_further_than_its_sides_move() -> None:
 
 
 def test_movement_is_told_in_ordinary_steps() -> None:
-    measures = steady(start=40)
-    assert movement(measures, (92, 108)) == pytest.approx(1.5, abs=0.1)
-    steps = list(measures.step)
+    def side(steps: tuple[float | None, ...]) -> Segment:
+        files = SegmentFiles(Path("body.mp4"), None, None, width=64, height=64, hashes=(), steps=steps)
+        return Segment(ChunkSpec(0, (20, 120), (20, 120), (40, 240), 0, 0), files)
+
+    steps = list(steady(start=40).step)
+    assert movement(side(tuple(steps)), (92, 108)) == pytest.approx(1.5, abs=0.1)
     steps[60] = 5.0
-    assert movement(replace(measures, step=tuple(steps)), (92, 108)) == pytest.approx(5, abs=0.3)
-    assert movement(replace(measures, step=(None, *(0.0,) * 199)), (92, 108)) == 1
+    assert movement(side(tuple(steps)), (92, 108)) == pytest.approx(5, abs=0.3)
+    assert movement(side((None, *(0.0,) * 199)), (92, 108)) == 1

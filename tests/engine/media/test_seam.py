@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import cv2
@@ -13,9 +12,12 @@ import pytest
 from lessons import ENCODING, SIDE, picture_of, write_segments
 
 from engine.errors import RenderError
-from engine.media.seam import SeamNumbers, crossfaded, distance, encode_seam, mix
-from engine.media.video import frame_hash, read_rgb
+from engine.media.acceptance import movement, seam_problem
+from engine.media.form import Form, Shown
+from engine.media.seam import SeamNumbers, Tally, crossfaded, encode_seam, mix
+from engine.media.video import distance, frame_hash, read_rgb
 from engine.plan import Geometry, plan_chunks
+from engine.spec import OutputSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,18 +48,8 @@ def at(way: float, frame25: int) -> NDArray[np.uint8]:
     return np.rint(np.clip(moved + LIFT * way, 0, 255)).astype(np.uint8)
 
 
-def measured(segments: list[Segment], picture: Picture) -> list[Segment]:
-    """The same with the steps that a worker measures."""
-    found = []
-    for segment in segments:
-        frames = [picture(segment.chunk.index, frame25) for frame25 in range(*segment.chunk.out)]
-        steps = [distance(one, other) for one, other in pairwise(frames)]
-        found.append(replace(segment, steps=(None, *steps)))
-    return found
-
-
 def sides(directory: Path, picture: Picture) -> list[Segment]:
-    return measured(write_segments(directory, PLAN, picture), picture)
+    return write_segments(directory, PLAN, picture)
 
 
 def error(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
@@ -154,19 +146,51 @@ def test_a_seam_s_frames_do_not_depend_on_how_many_threads_made_them(tmp_path: P
 
 def test_a_border_that_jumps_counts_as_a_step_of_the_seam(tmp_path: Path) -> None:
     before, after = sides(tmp_path, lambda _, frame25: picture_of(frame25))
-    jumping = list(after.steps)
+    jumping = list(after.files.steps)
     jumping[OVERLAP] = 30.0  # the body's first frame is unlike the last that both rendered
-    numbers = encode_seam(before, replace(after, steps=tuple(jumping)), tmp_path / "s.mp4", encoding=ENCODING).numbers
+    after = replace(after, files=replace(after.files, steps=tuple(jumping)))
+    numbers = encode_seam(before, after, tmp_path / "s.mp4", encoding=ENCODING).numbers
     assert numbers.step == pytest.approx(30)
     assert numbers.step_ratio > 3
 
 
-def test_without_measures_the_seam_s_own_frames_say_what_is_ordinary(tmp_path: Path) -> None:
-    before, after = write_segments(tmp_path, PLAN, lambda _, frame25: picture_of(frame25))
-    start, stop = PLAN.seams[0]
-    truth = [distance(picture_of(frame25 - 1), picture_of(frame25)) for frame25 in range(start + 1, stop)]
-    numbers = encode_seam(before, after, tmp_path / "s.mp4", encoding=ENCODING).numbers
-    assert numbers.ordinary == pytest.approx(np.median(truth), abs=0.001)
+def in_a_still_room(index: int, frame25: int) -> NDArray[np.uint8]:
+    """As `disagreeing`, but nothing moves around the head."""
+    head = cv2.ellipse(np.zeros((SIDE, SIDE)), (SIDE // 2, SIDE // 2), (60, 70), 0, 0, 360, 1, -1)
+    seen = cv2.GaussianBlur(head, (0, 0), 6)[..., None]
+    return np.rint(at(index, frame25) * seen + picture_of(0) * (1 - seen)).astype(np.uint8)
+
+
+def judged(before: Segment, after: Segment, *, hard: bool) -> tuple[float, bool]:
+    """The step ratio of the sides joined as the farm does or cut hard, and whether it is refused."""
+    tally = Tally(before, after)
+    for position, mixed in enumerate(crossfaded(before, after)):
+        cut = mixed.old if position < OVERLAP // 2 else mixed.new
+        tally.add(replace(mixed, frame=cut) if hard else mixed)
+    numbers = tally.numbers()
+    moved = max(movement(side, numbers.frames25) for side in (before, after))
+    return numbers.step_ratio, seam_problem(numbers, moved=moved) is not None
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        pytest.param(OutputSpec(size="320x180"), id="borders"),
+        pytest.param(OutputSpec(size="320x180", fit="crop"), id="cut wide"),
+        pytest.param(OutputSpec(size="180x320", fit="crop"), id="cut high"),
+        pytest.param(OutputSpec(paste_back=True), id="put back"),
+        pytest.param(OutputSpec(size="320x180", fit="crop", paste_back=True), id="put back, cut wide"),
+    ],
+)
+def test_a_seam_is_judged_alike_in_whatever_form_its_frames_leave(tmp_path: Path, output: OutputSpec) -> None:
+    plain = sides(tmp_path / "plain", in_a_still_room)
+    place = (64, 96, 64 + SIDE, 96 + SIDE) if output.paste_back else (0, 0, SIDE, SIDE)
+    photo = cv2.copyMakeBorder(picture_of(0), place[1], place[1], place[0], place[0], cv2.BORDER_REFLECT)
+    form = Form.of(output, Shown(np.asarray(photo, np.uint8), place, (SIDE, SIDE)))
+    formed = sides(tmp_path / "formed", lambda index, frame25: form(in_a_still_room(index, frame25)))
+    for hard in (False, True):
+        ratio, _ = judged(*plain, hard=hard)
+        assert judged(*formed, hard=hard) == (pytest.approx(ratio, rel=0.15), hard)
 
 
 def test_a_still_picture_has_a_seam_without_a_step(tmp_path: Path) -> None:
