@@ -51,14 +51,19 @@ class Geometry:
         return not self.reach and self.window == 1
 
     @property
+    def margin(self) -> int:
+        """gen_frames next to a cut that the overlap is made of: those under it, and what is filtered into them."""
+        return self.fade // 2 + self.radius
+
+    @property
     def shortest_kept(self) -> int:
-        """gen_frames that a chunk keeps at least: both fades and one frame of its own, never less than the reach."""
-        return max(self.fade + 1, self.reach)
+        """gen_frames that a chunk keeps at least: both margins and one frame of its own, never less than the reach."""
+        return max(2 * self.margin + 1, self.reach)
 
     @property
     def before(self) -> int:
         """gen_frames that a chunk computes in front of its kept part, where it has a neighbour there."""
-        return self.fade // 2 + self.reach + self.radius
+        return self.margin + self.reach
 
     @property
     def after(self) -> int:

@@ -15,7 +15,7 @@ from engine.spec import Redraw
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from engine.plan import Plan
+    from engine.plan import Geometry, Plan
     from engine.spec import ChunkSpec
 
 
@@ -31,8 +31,8 @@ def redraw_of(plan: Plan, chunks: range, seed: int) -> Redraw:
     start, stop = first.kept[0], last.kept[1]
     return Redraw(
         seed=seed,
-        start=start + (_margin(first, plan.geometry.fade) if first.head else 0),
-        stop=stop - (_margin(last, plan.geometry.fade) if last.tail else 0),
+        start=start + (_margin(first, plan.geometry) if first.head else 0),
+        stop=stop - (_margin(last, plan.geometry) if last.tail else 0),
     )
 
 
@@ -68,6 +68,7 @@ def together(
     return [range(order[a], order[b - 1] + 1) for a, b in pairwise(edges)] if order else []
 
 
-def _margin(chunk: ChunkSpec, fade: int) -> int:
-    """gen_frames next to a cut that are left alone; half as many, which is the overlap, in a very short chunk."""
-    return fade if chunk.kept[1] - chunk.kept[0] > 2 * fade else fade // 2
+def _margin(chunk: ChunkSpec, geometry: Geometry) -> int:
+    """gen_frames next to a cut that are left alone: in a very short chunk what the overlap is made of, and no more."""
+    margin = max(geometry.fade, geometry.margin)
+    return margin if chunk.kept[1] - chunk.kept[0] > 2 * margin else geometry.margin

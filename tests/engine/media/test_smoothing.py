@@ -84,7 +84,7 @@ def test_what_was_steady_stays_where_it_is_and_as_sharp(given: Material, ruler: 
 
 
 def test_both_sides_of_a_cut_get_the_same_frames_bit_for_bit(given: Material, steadied: list[Frame]) -> None:
-    plan = plan_chunks(FRAMES, chunk_seconds=0.9, geometry=Geometry(radius=RADIUS // 2))
+    plan = plan_chunks(FRAMES, chunk_seconds=0.9, geometry=Geometry(fade=4, radius=RADIUS // 2))
     assert len(plan.chunks) == 3
     for chunk in plan.chunks:
         wide = grown(chunk, FRAMES)
