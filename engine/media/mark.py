@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 LABEL = "AI-generated"
 _HEIGHT = 1 / 18  # of the plate, in parts of the shorter side
-_LEAST = 16  # pixels that the plate is high at least: smaller is not read
+_LEAST = 16  # pixels that the plate is high where it fits: smaller is hard to read
+_TINIEST = 3  # pixels that it is high in a picture that has hardly room for it: below, there is no ink
 _PLATE = 0.6  # how dark it makes what lies under it
 _FONT, _WEIGHT = "sans", 600
 
@@ -46,14 +47,16 @@ def marked(frame: Frame, picture: tuple[int, int, int, int]) -> Frame:
 
 @cache
 def _plate(height: int, width: int) -> _Plate:
-    """White on a dark plate, as large as fits a picture of this size; drawn once."""
-    tall = max(_LEAST, round(min(height, width) * _HEIGHT))
-    letters = _letters(round(tall * 0.62))
-    wide = letters.shape[1] + tall // 2 * 2
+    """White on a dark plate, as large as a picture of this size has room for; drawn once."""
+    for tall in range(max(_LEAST, round(min(height, width) * _HEIGHT)), _TINIEST - 1, -1):
+        letters = _letters(round(tall * 0.62))
+        wide, gap = letters.shape[1] + tall // 2 * 2, tall // 2
+        if wide + gap <= width and tall + gap <= height:
+            break
     text = np.zeros((tall, wide), np.float32)
     top = (tall - letters.shape[0]) // 2
     text[top : top + letters.shape[0], tall // 2 : tall // 2 + letters.shape[1]] = letters
-    gap = min(tall // 2, height - 1, width - 1)
+    gap = min(gap, height - 1, width - 1)
     rows, columns = slice(max(0, height - gap - tall), height - gap), slice(max(0, width - gap - wide), width - gap)
     shown = text[-(rows.stop - rows.start) :, -(columns.stop - columns.start) :, None]
     return _Plate(rows, columns, left=(1 - shown) * np.float32(1 - _PLATE), added=shown * np.float32(255))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 import pytest
 
 from engine.media.mark import marked
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from engine.renderer import Frame
 
 SIZES = [(512, 512), (720, 1280), (1080, 1920), (1920, 1080), (256, 256)]
@@ -43,8 +46,15 @@ def test_the_label_is_the_same_on_every_frame_of_a_size() -> None:
     assert np.array_equal(marked(one, all_of(one)), marked(one, all_of(one)))
 
 
-def test_a_picture_smaller_than_the_label_still_carries_what_fits() -> None:
-    frame = np.full((64, 64, 3), 128, np.uint8)
-    labelled = marked(frame, all_of(frame))
-    assert labelled.shape == frame.shape
-    assert (labelled != frame).any()
+def ink(height: int, width: int) -> NDArray[np.uint8]:
+    """The letters alone, cut out."""
+    frame = np.zeros((height, width, 3), np.uint8)
+    letters = marked(frame, all_of(frame))[:, :, 0]
+    rows, columns = np.nonzero(letters)
+    return letters[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (64, 72), (52, 52), (20, 512)])
+def test_a_picture_too_small_for_the_label_carries_all_of_it_in_smaller_letters(height: int, width: int) -> None:
+    whole, small = (cv2.resize(letters, (96, 16)).ravel() for letters in (ink(512, 512), ink(height, width)))
+    assert np.corrcoef(whole, small)[0, 1] > 0.55, "cut, it is less than 0.5"
