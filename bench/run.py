@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 HERE = Path(__file__).resolve().parent
-JUDGED_SEAM = "preview, head 3 pixels aside and 8 levels brighter"
-"""The material of bench/seams.py of which something is wanted: others show one of its faults alone, or noise."""
+JUDGED_SEAMS = ("preview, head 3 pixels aside and 8 levels brighter", "tiny Sonic, a reach of 25 and one of 0")
+"""The materials of bench/seams.py of which something is wanted: others show one fault of the first alone."""
 VERDICTS = {True: "reached", False: "MISSED", None: "not judged"}
 
 
@@ -146,16 +146,19 @@ def plan_lines(found: dict[str, Any]) -> list[Line]:
 
 def seam_lines(found: dict[str, Any]) -> list[Line]:
     seams = dict(found["seams"])
-    what, figures, reached = seam_step(JUDGED_SEAM, seams.pop(JUDGED_SEAM))
+    judged = [seam_step(material, seams.pop(material)) for material in JUDGED_SEAMS]
     shown = [seam_step(*material)[:2] for material in seams.items()]
-    return [Line(what, figures, "lower than both", reached), *(Line(*step, "", None) for step in shown)]
+    return [
+        *(Line(what, figures, "lower than both", reached) for what, figures, reached in judged),
+        *(Line(*step, "", None) for step in shown),
+    ]
 
 
 def seam_step(material: str, ways: dict[str, Any]) -> tuple[str, str, bool]:
     """What was joined, our step with how much higher the others' are, and whether ours is the lowest."""
     ours, others = ways["ours"]["step"], {way: ways[way]["step"] for way in ("hard cut", "linear fade")}
-    figures = ", ".join(f"{way} {step:.5f}: {step / ours - 1:+.3%}" for way, step in others.items())
-    return f"seam step, {material}", f"{ours:.5f} ({figures})", ours < min(others.values())
+    figures = ", ".join(f"{way} {step:.4f}: {step / ours - 1:+.2%}" for way, step in others.items())
+    return f"seam step, {material}", f"{ours:.4f} ({figures})", ours < min(others.values())
 
 
 def sonic_lines(found: dict[str, Any]) -> list[Line]:

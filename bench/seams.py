@@ -3,8 +3,9 @@
     python bench/seams.py [--preview-only] [--picture] [--json]
 
 Preview: the shipped lesson at 512x512; from the cut on the later side's head lies 3 pixels to the right and all of it
-is 8 levels brighter, over four cuts. Sonic: two spans of tiny made-up weights, 4 steps, 128x128, one with the reach and
-one without; a minute or two. Ordinary: the median step from frame to frame of either side alone.
+is 8 levels brighter, over four cuts. Sonic: spans of tiny made-up weights, 4 steps, 128x128, on one side of each of four
+cuts with the reach and on the other without; some minutes. Ordinary: the median step from frame to frame of either side
+alone.
 
 step: the largest from frame to frame over the seam, its borders included, in ordinary steps. excess: by how much the
 step over the seam is larger than the sides' own in the same frame, at most, in ordinary steps. sharpness: least
@@ -141,12 +142,12 @@ def preview_sides(frames: list[Frame], *, shift: float, lift: float) -> list[Sid
     return found
 
 
-def sonic_sides() -> Sides:
-    """Two neighbours of a job by tiny weights: the earlier with Sonic's reach, the later without any."""
+def sonic_sides() -> list[Sides]:
+    """Neighbours of a job by tiny weights: of each two the earlier with Sonic's reach, the later without any."""
     from engine.sonic.renderer import SonicRenderer
     from engine.sonic.weights.tiny import write_tiny
 
-    frames25 = 200
+    frames25 = 640
     spec = RenderSpec(renderer="sonic", steps=4, min_resolution=128)
     speech = LoopedSpeech(shipped_speech(), frames25 / 25)
     inputs = Inputs(SAMPLES / "portrait.png", speech, spec, frames25, gen_frames_of(frames25))
@@ -156,15 +157,20 @@ def sonic_sides() -> Sides:
         renderer = SonicRenderer()
         renderer.load("cpu")
         features = renderer.prepare(inputs)
-        rendered = []
-        for index, reach in ((0, SonicRenderer.geometry.reach), (1, 0)):
-            plan = plan_chunks(frames25, chunk_seconds=4, geometry=Geometry(reach=reach, window=25))
-            rendered.append(list(renderer.render(plan.chunks[index], features, lambda _share: None)))
-    before, after = rendered
-    beside = after[OVERLAP : OVERLAP + AROUND]
-    # beyond the overlap only one side was rendered, and stands for both
+        reaching, bare = (
+            plan_chunks(frames25, chunk_seconds=5, geometry=Geometry(reach=reach, window=25)).chunks
+            for reach in (SonicRenderer.geometry.reach, 0)
+        )
+        return [
+            beside(*(list(renderer.render(chunk, features, lambda _share: None)) for chunk in neighbours))
+            for neighbours in zip(reaching[:-1], bare[1:], strict=True)
+        ]
+
+
+def beside(before: list[Frame], after: list[Frame]) -> Sides:
+    """Beyond the overlap only one side was rendered, and stands for both."""
     return Sides(
-        before[-OVERLAP - AROUND :] + beside,
+        before[-OVERLAP - AROUND :] + after[OVERLAP : OVERLAP + AROUND],
         before[-OVERLAP - AROUND : -OVERLAP] + after[: OVERLAP + AROUND],
         ordinary_step(before),
     )
@@ -225,7 +231,7 @@ def materials(frames: list[Frame], *, preview_only: bool) -> dict[str, list[Side
         f"preview, {LIFT:g} levels brighter": (0.0, LIFT),
     }
     made = {name: preview_sides(frames, shift=shift, lift=lift) for name, (shift, lift) in found.items()}
-    return made if preview_only else {**made, "tiny Sonic, a reach of 25 and one of 0": [sonic_sides()]}
+    return made if preview_only else {**made, "tiny Sonic, a reach of 25 and one of 0": sonic_sides()}
 
 
 def trust(frame: Frame) -> dict[str, dict[str, float]]:
