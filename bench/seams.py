@@ -3,9 +3,9 @@
     python bench/seams.py [--preview-only] [--picture] [--json]
 
 Preview: the shipped lesson at 512x512; from the cut on the later side's head lies 3 pixels to the right and all of it
-is 8 levels brighter, over four cuts. Sonic: spans of tiny made-up weights, 4 steps, 128x128, on one side of each of four
-cuts with the reach and on the other without; some minutes. Ordinary: the median step from frame to frame of either side
-alone.
+is 8 levels brighter, over four cuts. Sonic: spans of tiny made-up weights, 4 steps, 128x128, on one side of each of
+four cuts with the reach and on the other without; some minutes. Ordinary: the median step from frame to frame of either
+side alone.
 
 step: the largest from frame to frame over the seam, its borders included, in ordinary steps. excess: by how much the
 step over the seam is larger than the sides' own in the same frame, at most, in ordinary steps. sharpness: least

@@ -169,7 +169,9 @@ def plan_chunks(
     wanted = round(chunk_seconds * GEN_RATE, 6)
     if not math.isfinite(wanted) or wanted < geometry.shortest_kept:
         shortest = math.ceil(geometry.shortest_kept / GEN_RATE * 100) / 100
-        raise PlanError(f"chunk_seconds is {chunk_seconds:g}, wanted {shortest:g} or more for this renderer")
+        raise PlanError(
+            f"chunk_seconds is {chunk_seconds:g}, wanted {shortest:g} or more for this renderer and smoothing"
+        )
     gen_frames = gen_frames_of(frames25)
     if noise and len(noise) != gen_frames:
         raise PlanError(f"noise is given for {len(noise)} gen_frames, wanted {gen_frames}")

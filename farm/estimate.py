@@ -74,7 +74,8 @@ def chunk_seconds_for(speech_seconds: float, *, load: Load, setting: float, geom
     told = f"{slots} {_plural('slot', slots)}, {waiting} {_plural('chunk', waiting)} waiting"
     if unplanned:
         told += f", {unplanned} other {_plural('job', unplanned)} not planned yet"
-    depth = waiting / slots if slots else 0.0
+    everybodys = len(load.devices) + len(load.too_small)
+    depth = max(load.own / slots, waiting / everybodys) if slots else 0.0
     if depth > DEEP:
         seconds = setting * min(CEILING, depth / DEEP)
         return ChunkLength(round(seconds, 2), f"longer than setting chunk_seconds ({setting:g}): {told}")
@@ -96,14 +97,14 @@ def chunk_seconds_for(speech_seconds: float, *, load: Load, setting: float, geom
 def chunk_length(
     asked: float | None, speech_seconds: float, *, load: Load, settings: Settings, geometry: Geometry
 ) -> ChunkLength:
-    """The length that was asked for, else the one that suits the farm, as long as the renderer's reach allows."""
+    """The length that was asked for, else the one that suits the farm, as long as reach and motion filter allow."""
     if asked is not None:
         return ChunkLength(asked, "asked for at submit")
     found = chunk_seconds_for(speech_seconds, load=load, setting=settings.chunk_seconds, geometry=geometry)
     shortest = geometry.shortest_kept / GEN_RATE
     if found.seconds >= shortest:
         return found
-    return ChunkLength(shortest, f"the shortest that the renderer's reach allows, instead of {found.because}")
+    return ChunkLength(shortest, f"the shortest that reach and motion filter allow, instead of {found.because}")
 
 
 def geometry_for(renders: Geometry, output: OutputSpec) -> Geometry:

@@ -152,8 +152,7 @@ class Job:
             raise NotAllowedError(_not_now(view))
         plan = Plan.from_dict(farm.storage.get_json(keys.plan_json(self.id)))
         request = JobRequest.from_dict(farm.storage.get_json(keys.job_json(self.id)))
-        in_use = redo.seeds_in_use(farm.books, self.id, len(plan.chunks), seed=request.spec.seed)
-        wanted = redo.wanted_by(plan, at=at, chunks=chunks, seed=seed, in_use=in_use)
+        wanted = redo.wanted_by(plan, at=at, chunks=chunks, seed=seed)
         redos = redo.redo(
             farm.books, farm.storage, self.id, wanted, plan, seed=request.spec.seed, who=farm.settings.owner
         )

@@ -12,7 +12,7 @@ from engine.spec import RANGES
 from engine.timecode import frame_at, timecode
 from farm import decisions
 from farm.errors import InputRefusedError, NotAllowedError
-from farm.jobs.redo import ACCEPTANCE, Decided, Redo, Wanted, decided_last, redos_of
+from farm.jobs.redo import ACCEPTANCE, Decided, Drawn, Redo, Wanted, decided_last, redos_of
 from farm.jobs.views import drawn_anew, stitch_attempts
 from farm.storage import keys
 
@@ -43,14 +43,11 @@ def may_be_redone(books: Books, job: str, chunks: int) -> list[int]:
     return [chunk for chunk, drawn in enumerate(drawn_anew(books, job, chunks)) if drawn.left > 0]
 
 
-def wanted_by(
-    plan: Plan, *, at: Sequence[str | float], chunks: Sequence[int], seed: int | None, in_use: Sequence[int]
-) -> Wanted:
+def wanted_by(plan: Plan, *, at: Sequence[str | float], chunks: Sequence[int], seed: int | None) -> Wanted:
     """What somebody wants drawn anew: the chunks at these timecodes (or seconds), and these (counted from 0).
 
     Beside a cut, where one chunk alone must stay as it is for its neighbour to fit, both are drawn anew together, and
-    the seam with them. in_use: the seed that each chunk is drawn with, which would only make the same frames once more.
-    Raises InputRefusedError with everything that is wrong.
+    the seam with them. Raises InputRefusedError with everything that is wrong.
     """
     why: dict[int, list[str]] = {}
     across: set[int] = set()
@@ -76,8 +73,6 @@ def wanted_by(
             problems.append(f"there is no chunk {chunk + 1}, the job has {len(plan.chunks)}")
     if seed is not None and not (type(seed) is int and RANGES["seed"].allows(seed)):
         problems.append(f"seed is {seed!r}, wanted {RANGES['seed']}")
-    same = [chunk for chunk in sorted(why) if in_use[chunk] == seed]
-    problems += [f"chunk {chunk + 1} is drawn with seed {seed} already, wanted another" for chunk in same]
     if not why and not problems:
         problems.append("nothing is named to render again, wanted a timecode (--at) or a chunk (--chunk)")
     if problems:
@@ -98,9 +93,17 @@ def frame_of(place: str | float, frames25: int) -> int:
 
 
 def redo(books: Books, storage: Storage, job: str, wanted: Wanted, plan: Plan, *, seed: int, who: str) -> list[Redo]:
-    """Render chunks of a job that is done again, as somebody asks. seed: the job's. Raises NotAllowedError."""
+    """Render chunks of a job that is done again, as somebody asks. seed: the job's.
+
+    Raises NotAllowedError, and InputRefusedError for chunks that would only be drawn as they are.
+    """
     decided = Decided(who=who, at=time.time(), after=stitch_attempts(books, job))
-    redos = redos_of(wanted, decided, plan, seed=seed, drawn=drawn_anew(books, job, len(plan.chunks)))
+    drawn = drawn_anew(books, job, len(plan.chunks))
+    redos = redos_of(wanted, decided, plan, seed=seed, drawn=drawn)
+    if same := [redo for redo in redos if _is_as_it_is(redo, drawn[redo.chunk], seed)]:
+        raise InputRefusedError(
+            [f"chunk {one.chunk + 1} is drawn with seed {one.redraw.seed} already, wanted another" for one in same]
+        )
     # what was decided about the job while it was rendered came too late, and must not hold it now
     decisions.lift(storage, job, "retry")
     decisions.lift(storage, job, "resume")
@@ -113,9 +116,9 @@ def redo(books: Books, storage: Storage, job: str, wanted: Wanted, plan: Plan, *
     return redos
 
 
-def seeds_in_use(books: Books, job: str, chunks: int, *, seed: int) -> list[int]:
-    """The seed that each chunk is drawn with. seed: the job's."""
-    return [drawn.redraw.seed if drawn.redraw else seed for drawn in drawn_anew(books, job, chunks)]
+def _is_as_it_is(redo: Redo, drawn: Drawn, seed: int) -> bool:
+    """Whether a redo draws what its chunk shows already. seed: the job's."""
+    return redo.redraw.seed == seed if drawn.redraw is None else redo.redraw == drawn.redraw
 
 
 def stored(storage: Storage, job: str) -> list[Redo]:

@@ -147,7 +147,9 @@ def check(
             declared=declared,
         )
         if lesson.chunk_seconds is not None:
-            geometry = known_geometry(checked.spec.renderer, settings.reaches)
+            from farm.estimate import geometry_for  # brings OpenCV in
+
+            geometry = geometry_for(known_geometry(checked.spec.renderer, settings.reaches), settled(checked, settings))
             plan_chunks(checked.speech.frames25, chunk_seconds=lesson.chunk_seconds, geometry=geometry)
     except InputRefusedError as refusal:
         raise InputRefusedError(problems + refusal.problems) from None

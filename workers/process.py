@@ -132,7 +132,7 @@ class SlotWorker(Worker):
             wait([self.delivery])
 
     def leave_seams(self) -> None:
-        """Wait for the seam in hand; what waits is left to the stitch."""
+        """Wait for the chunk whose seams are in hand; what waits is left to the stitch."""
         self.seams.shutdown(cancel_futures=True)
 
     def do_aside(self, work: Callable[P, None], *args: P.args, **options: P.kwargs) -> None:

@@ -121,11 +121,13 @@ def this_program() -> str:
 
 
 def side_by_side_of(left: Provenance, right: Provenance) -> Provenance:
-    """Of a video that shows two versions of one job; what they do not share is named of both."""
-    differ = ("renderer_version", "weights", "redrawn")
-    both = {name: dict.fromkeys(filter(None, (getattr(left, name), getattr(right, name)))) for name in differ}
-    words: dict[str, Any] = {name: ", ".join(found) for name, found in both.items()}
-    return replace(left, **words, beside=right.result, made=made_now(), program=this_program(), content=None)
+    """Of a video that shows two versions of one job, without subtitles; what they do not share is named of both."""
+    words: dict[str, Any] = {}
+    for name in ("renderer_version", "weights", "redrawn"):
+        of_both = ", ".join(filter(None, (getattr(left, name), getattr(right, name))))
+        words[name] = ", ".join(dict.fromkeys(of_both.split(", ")))
+    shown = replace(left, subtitles="", beside=right.result, content=None)
+    return replace(shown, **words, made=made_now(), program=this_program())
 
 
 def _check(name: str, value: Any, *, whole: bool) -> None:

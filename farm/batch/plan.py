@@ -42,7 +42,8 @@ ASSUMED_OFF = 2.0
 class Part:
     """Lessons of a batch that are the same work for a slot. seconds: of video. chunks: about, plans move cuts.
 
-    computed: seconds of video of REFERENCE_PIXELS that slots compute for them, kept or not.
+    computed: seconds of video of REFERENCE_PIXELS that slots compute for them, kept or not. pixels: of their largest
+    frames.
     """
 
     renderer: str
@@ -51,6 +52,7 @@ class Part:
     seconds: float
     chunks: int
     computed: float
+    pixels: int
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,10 @@ class _Slot:
     device: str
     renderers: tuple[str, ...]
     is_gpu: bool
+    most_pixels: float
+
+    def takes(self, part: Part) -> bool:
+        return part.renderer in self.renderers and part.pixels <= self.most_pixels
 
 
 @dataclass(frozen=True)
@@ -164,7 +170,10 @@ class _Look:
             renderer = right.checked.spec.renderer
             last[renderer] = max(right.lesson.priority, last.get(renderer, 0))
         usable = [slot for slot in views.slot_views(farm.books) if slot.state in {"idle", "busy", "loading"}]
-        slots = [_Slot(slot.device, slot.renderers, slot.memory_mb is not None) for slot in usable]
+        slots = [
+            _Slot(slot.device, slot.renderers, slot.memory_mb is not None, slot.most_pixels or math.inf)
+            for slot in usable
+        ]
         return cls(
             tuple(slot for slot in slots if set(slot.renderers) & set(last)),
             {renderer: load_of(farm.books, renderer, priority=priority) for renderer, priority in last.items()},
@@ -184,7 +193,8 @@ class _Look:
         return [pace for device in [*devices, *[common] * more] if (pace := self.pace(part, device)) is not None]
 
     def of_part(self, part: Part) -> list[_Slot]:
-        return [slot for slot in self.slots if part.renderer in slot.renderers]
+        """The slots that can render all of it."""
+        return [slot for slot in self.slots if slot.takes(part)]
 
 
 def _kinds(rights: Iterable[Right]) -> dict[tuple[str, int], list[Right]]:
@@ -209,7 +219,8 @@ def _part(kind: tuple[str, int], rights: Sequence[Right], look: _Look, settings:
         number, gen_frames = _cut(frames25, length.seconds, geometry)
         chunks += number
         computed += gen_frames / GEN_RATE * right.checked.pixels / REFERENCE_PIXELS
-    return Part(renderer, steps, len(rights), seconds, chunks, computed)
+    pixels = max(right.checked.pixels for right in rights)
+    return Part(renderer, steps, len(rights), seconds, chunks, computed, pixels)
 
 
 @cache
@@ -238,7 +249,7 @@ def _devices(part: Part, look: _Look, settings: Settings) -> list[OnDevice]:
 def _finish(parts: Sequence[Part], look: _Look, settings: Settings) -> tuple[Span | None, Span | None, list[str]]:
     """Seconds from now until all is done, how many of them more slots save, and what that rests on."""
     notes = [
-        f"no slot offers renderer {part.renderer!r} now, so nobody can say when it is done"
+        f"no slot {_lacks(part, look)} now, so nobody can say when it is done"
         for part in parts
         if not look.of_part(part)
     ]
@@ -258,13 +269,19 @@ def _finish(parts: Sequence[Part], look: _Look, settings: Settings) -> tuple[Spa
     return now.at_least(around), now.at_least(around).minus(then.at_least(around)), notes
 
 
+def _lacks(part: Part, look: _Look) -> str:
+    if any(part.renderer in slot.renderers for slot in look.slots):
+        return f"has memory for frames of {part.pixels:,} pixels"
+    return f"offers renderer {part.renderer!r}"
+
+
 def _busy(parts: Sequence[Part], look: _Look, settings: Settings, more: int) -> Span:
     """Seconds that the slots are busy; parts that share slots take turns, the others go on side by side. Where a limit
     lets fewer slots work for it at once, those are busy longer.
     """
     groups: list[tuple[set[int], Span]] = []
     for part in parts:
-        mine = {number for number, slot in enumerate(look.slots) if part.renderer in slot.renderers}
+        mine = {number for number, slot in enumerate(look.slots) if slot.takes(part)}
         seconds = _seconds(part, look, settings, more)
         for shared in [group for group in groups if group[0] & mine]:
             groups.remove(shared)

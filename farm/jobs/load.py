@@ -97,7 +97,7 @@ def open_lines(books: Books) -> list[Line]:
 
 def unplanned_jobs(books: Books, *, priority: int, but: str = "") -> Counter[str]:
     """Jobs at this priority or before it that wait for their plan, by batch, "" for those of none; of a batch that is
-    not open none does. but: a job that does not count.
+    not open none does, and none that was tried and put back: it may wait for ever. but: a job that does not count.
     """
     with books.reaching(), books.client.pipeline(transaction=False) as pipe:
         pipe.smembers("farm:planning")
@@ -110,12 +110,17 @@ def unplanned_jobs(books: Books, *, priority: int, but: str = "") -> Counter[str
         for job in (member.removeprefix("plan/") for member in due if member.startswith("plan/")):
             if job != but:
                 pipe.hmget(f"farm:job:{job}", "batch", "priority")
+                pipe.hget(f"farm:job:{job}:u:plan", "outages")
         found = iter(pipe.execute())
     waiting = Counter[str]()
     for batch, state, jobs in zip(batches, found, found, strict=False):
         if state in {None, "open"}:
             waiting[batch] += jobs
-    waiting.update(batch or "" for batch, of_job in found if of_job is not None and int(of_job) <= priority)
+    waiting.update(
+        batch or ""
+        for (batch, of_job), outages in zip(found, found, strict=True)
+        if of_job is not None and int(of_job) <= priority and not outages
+    )
     return waiting
 
 

@@ -61,6 +61,12 @@ def test_a_lone_job_is_cut_for_the_slots_that_its_owner_may_have() -> None:
     assert chunk_seconds_for(600, load=replace(of(40, 0), limit=2), setting=30, geometry=PREVIEW).seconds == 30
 
 
+def test_what_others_wait_for_is_held_against_all_slots_and_not_only_those_that_an_owner_may_have() -> None:
+    limited = replace(of(40, 10), limit=2)
+    assert chunk_seconds_for(600, load=limited, setting=30, geometry=PREVIEW).seconds == 30
+    assert chunk_seconds_for(600, load=replace(limited, own=10), setting=30, geometry=PREVIEW).seconds == 60
+
+
 def test_what_neighbours_compute_twice_keeps_chunks_longer() -> None:
     found = chunk_seconds_for(120, load=of(40, 0), setting=30, geometry=SONIC)
     assert found.seconds == pytest.approx(3 * 59 / 12.5, abs=0.01)
@@ -71,7 +77,7 @@ def test_a_reach_that_was_set_keeps_chunks_as_long_as_it_needs() -> None:
     settings, load = Settings(chunk_seconds=8), Load(devices=("cpu",), waiting=0)
     found = chunk_length(None, 600, load=load, settings=settings, geometry=Geometry(reach=125, window=25))
     assert found.seconds == 10
-    assert found.because.startswith("the shortest that the renderer's reach allows, instead of setting chunk_seconds")
+    assert found.because.startswith("the shortest that reach and motion filter allow, instead of setting chunk_seconds")
     assert plan_chunks(15_000, chunk_seconds=found.seconds, geometry=Geometry(reach=125, window=25)).chunks
     assert chunk_length(None, 600, load=load, settings=settings, geometry=PREVIEW).seconds == 8
 

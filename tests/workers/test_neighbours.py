@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
+from threading import Event
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,10 +15,12 @@ from farm.jobs.store import Books, Lease
 from farm.messages import Bell
 from farm.storage import keys
 from farm.storage.s3 import Storage
+from tests.conftest import wait_until
 from tests.farm.hands import REQUEST
 from tests.workers.kept import ATTEMPT, JOB, ODD, PLAN, kept_in
 from workers.neighbours import make_seams_of
-from workers.process import Worker
+from workers.process import SEAMS_AT_HAND, SlotWorker, Worker
+from workers.slots import Slot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,3 +96,35 @@ def test_a_seam_that_cannot_be_made_is_left_to_the_stitch_with_a_word(
     scene.worker.storage.put_bytes(keys.segment(JOB, ODD, ATTEMPT, "head.mkv"), b"no film")
     assert scene.seams(ODD) == set()
     assert f"the seams of chunk {ODD + 1} are left to the stitch" in caplog.text
+
+
+def test_a_slot_has_few_chunks_at_hand_for_seams_and_leaves_what_waits_when_it_stops(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    books, storage = Books.connect(settings), Storage.from_settings(settings)
+    worker = SlotWorker(settings, "a", books, storage, Bell(settings), slot=Slot("a", "cpu", ""))
+    gate, in_hand, never, done = Event(), Event(), Event(), list[int]()
+
+    def make(number: int) -> None:
+        assert gate.wait(60)
+        done.append(number)
+
+    def outlast(number: int) -> None:
+        in_hand.set()
+        with suppress(RuntimeError):  # raised once the thread takes nothing more
+            while not never.wait(0.01):
+                worker.seams.submit(int)
+        done.append(number)
+
+    for number in range(SEAMS_AT_HAND + 1):
+        worker.make_seams(partial(make, number))
+    gate.set()
+    wait_until(lambda: worker.make_seams(partial(done.append, 9)) or 9 in done, what="room again")
+    assert set(done) == {*range(SEAMS_AT_HAND), 9}
+    wait_until(lambda: worker.make_seams(partial(outlast, 10)) or in_hand.is_set(), what="seams in hand")
+    worker.make_seams(partial(done.append, 11))
+    worker.leave_seams()
+    assert done[-1] == 10
+    assert not caplog.records
+    storage.close()
+    books.close()

@@ -272,7 +272,7 @@ def test_the_reach_that_is_set_is_what_sonic_is_planned_and_checked_with(
             asked: dict[str, Any] = {"renderer": "sonic", "chunk_seconds": 15}
             found = farm.dry_run(PORTRAIT, speech, **asked).plan
             assert planned(worker, farm.submit(PORTRAIT, speech, token=f"reach-{reach}", **asked)).plan == found
-            with pytest.raises(InputRefusedError, match=f"wanted {reach / 12.5:g} or more for this renderer"):
+            with pytest.raises(InputRefusedError, match=f"wanted {reach / 12.5:g} or more for this renderer and"):
                 farm.submit(PORTRAIT, speech, renderer="sonic", chunk_seconds=1)
         plans.append(found)
     assert [plan.geometry.reach for plan in plans] == [25, 38]

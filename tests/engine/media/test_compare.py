@@ -110,6 +110,12 @@ def test_it_says_what_it_is_made_of_as_each_video_does(lesson: Lesson, tmp_path:
     said = read_provenance(out)
     assert (said.result, said.beside, said.redrawn) == (1, 4, redrawn)
     assert said.weights == f"{provenance().weights}, {'12' * 32}"
+    both = side(lesson.out, 5, redrawn=f"{redrawn}, 00:08.0 to 00:09.0 from seed 9", subtitles="5" * 64)
+    side_by_side(side(lesson.out, 4, redrawn=redrawn), both, out, frames=range(2))
+    assert read_provenance(out).redrawn == f"{redrawn}, 00:08.0 to 00:09.0 from seed 9"
+    assert read_provenance(out).subtitles == "", "none is in it"
+    side_by_side(side(lesson.out, 1), side(lesson.out, 4), out, frames=range(2))
+    said = read_provenance(out)
     assert (said.job, said.licence, said.portrait) == (provenance().job, provenance().licence, provenance().portrait)
     assert (labels_problems(out, said), content_in(out)) == ([], said.content)
     with av.open(str(out)) as file:

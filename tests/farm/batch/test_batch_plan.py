@@ -37,7 +37,9 @@ def course(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def slot(hand: Hand, name: str, *, device: str = GPU, is_gpu: bool = True, renderers: str = "preview") -> None:
+def slot(
+    hand: Hand, name: str, *, device: str = GPU, is_gpu: bool = True, renderers: str = "preview", **more: int
+) -> None:
     facts: dict[str, Any] = {
         "state": "ready",
         "host": "here",
@@ -49,6 +51,7 @@ def slot(hand: Hand, name: str, *, device: str = GPU, is_gpu: bool = True, rende
         "renderers": renderers.split(","),
         "ttl_ms": 600_000,
         **({"memory_mb": 24_000} if is_gpu else {}),
+        **more,
     }
     hand.books.report_slot(name, facts, loaded=True)
 
@@ -109,6 +112,15 @@ def test_where_nobody_can_say_the_finish_the_reason_is_said(hand: Hand, course: 
     assert found.notes[0] == f"renderer 'stripes' was not measured yet on {GPU}, so nobody can say when it is done"
     assert "its reach and window are known to the workers alone" in found.notes[1]
     assert [each.hours is None for each in found.devices] == [False, True]
+
+
+def test_slots_without_memory_for_a_batchs_largest_frames_are_not_counted_on(hand: Hand, course: Path) -> None:
+    slot(hand, "a", most_pixels=256 * 256)
+    (note,) = planned(hand.farm, course, 1).notes
+    assert note == "no slot has memory for frames of 262,144 pixels now, so nobody can say when it is done"
+    slot(hand, "b")
+    alone = planned(hand.farm, course, 1).devices
+    assert [each.slots for each in alone] == [1]
 
 
 def test_renderers_that_share_slots_take_turns_and_others_go_on_side_by_side(hand: Hand, course: Path) -> None:

@@ -68,6 +68,13 @@ def test_a_dry_run_refuses_what_a_submit_would_refuse(cli: Cli) -> None:
     assert (dry.code, dry.out, dry.error) == (2, "", refused.error)
 
 
+def test_chunks_too_short_for_the_motion_filter_are_refused_before_anything_is_queued(cli: Cli) -> None:
+    assert cli("submit", *LESSON, "--chunk-seconds", "0.8", "--smoothing", "0").code == 0
+    answer = cli("submit", *LESSON, "--chunk-seconds", "0.8", "--smoothing", "0.3", "--json")
+    said = "chunk_seconds is 0.8, wanted 1.04 or more for this renderer and smoothing"
+    assert (answer.code, answer.error["problems"]) == (2, [said])
+
+
 @pytest.mark.parametrize("owners", [("ada", "ada"), ("ada", "bob")])
 def test_the_same_submit_is_one_job_but_for_another_owner(cli: Cli, owners: tuple[str, str]) -> None:
     found = [cli("submit", *LESSON, "--owner", owner, "--json").json for owner in owners]

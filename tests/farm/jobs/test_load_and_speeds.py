@@ -69,6 +69,10 @@ def test_jobs_that_wait_for_their_plan_are_counted_up_to_a_priority_but_not_the_
     desk.claim(jobs[1], PLAN)
     assert waiting(5) == 10, "it is not planned yet"
     assert waiting(5, jobs[1]) == 9
+    lease = desk.claim(jobs[2], PLAN)
+    put_back = AttemptFailure(code="unknown", message="no such renderer", burn=False, delay_seconds=60)
+    desk.books.fail(lease, put_back)
+    assert waiting(5, jobs[1]) == 8, "one that was put back may wait for ever"
 
 
 def test_what_waits_is_counted_where_it_comes_before_a_new_job(desk: Desk) -> None:
