@@ -41,7 +41,7 @@ def _make(worker: Worker, request: JobRequest, plan: Plan, first: int, attempts:
     storage, chunks = worker.storage, plan.chunks[first : first + 2]
     with scratch_folder() as folder:
         before, after = (one.segment for one in Segments(storage, request.id, chunks, attempts, folder).ends())
-        leaving, coming = shared(before, after)
+        leaving, coming = shared(before.files.hashes, after.files.hashes, after.chunk.head)
         if after.seam is not None or leaving == coming:
             return
         seam = encode_seam(before, after, folder / "seam.mp4", encoding=Encoding.of(request.output.quality))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from engine.media.measures import Measures
+from engine.media.seam import shared
 from engine.media.stitch import Segment
 from engine.media.video import SegmentFiles
 from farm.logs import for_same_hand
@@ -84,9 +85,9 @@ class Segments:
 
     def _agree(self, place: int) -> bool:
         """Whether a segment begins, frame by frame, as the one before it ends."""
-        (before, _), (after, _) = self._chosen[place - 1 : place + 1]
-        leaving, coming = (self._facts(one)["frame_hashes"] for one in (place - 1, place))
-        return bool(coming[: after.head] == leaving[len(leaving) - before.tail :])
+        before, after = (self._facts(one)["frame_hashes"] for one in (place - 1, place))
+        leaving, coming = shared(before, after, self._chosen[place][0].head)
+        return leaving == coming
 
     def _seam(self, place: int) -> Seam | None:
         """The one with the segment before, where it was kept."""

@@ -16,7 +16,7 @@ from engine.media.video import Encoding, SegmentFiles, VideoSink, distance, fram
 from engine.plan import fade_weight
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Generator, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from engine.renderer import Frame
@@ -112,16 +112,15 @@ def encode_seam(before: Segment, after: Segment, out: Path, *, encoding: Encodin
     return Seam(out, tuple(hashes), tally.numbers())
 
 
-def shared(before: Segment, after: Segment) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The hashes of the frames that both rendered: as the one ends, as the other begins."""
-    overlap = after.chunk.head
-    return before.files.hashes[len(before.files.hashes) - overlap :], after.files.hashes[:overlap]
+def shared(before: Sequence[str], after: Sequence[str], overlap: int) -> tuple[Sequence[str], Sequence[str]]:
+    """Of two segments' frame hashes those of the frames that both rendered: as one ends, as the other begins."""
+    return before[len(before) - overlap :], after[:overlap]
 
 
 def crossfaded(before: Segment, after: Segment) -> Generator[Mixed]:
     """The seam's frames: where the sides agree, their very pixels; elsewhere `mix`."""
     overlap = after.chunk.head
-    leaving, coming = shared(before, after)
+    leaving, coming = shared(before.files.hashes, after.files.hashes, overlap)
     if leaving == coming:
         for frame, known in zip(_verified(before.files.tail, leaving), leaving, strict=True):
             yield Mixed(frame, frame, frame, None, known)
@@ -230,7 +229,7 @@ def _border(side: Segment, place: int, joined: Frame, own: Frame) -> float:
     return (side.files.steps[place] or 0.0) + distance(joined, own)
 
 
-def _verified(path: Path | None, hashes: tuple[str, ...]) -> Iterator[Frame]:
+def _verified(path: Path | None, hashes: Sequence[str]) -> Iterator[Frame]:
     """The frames of a lossless end, each compared with the hash taken when it was rendered."""
     if path is None:
         raise RenderError("a segment has no lossless end where the plan has a seam")

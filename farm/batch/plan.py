@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from farm.batch.ahead import Ahead, Limit
     from farm.batch.check import Right
+    from farm.jobs.model import SlotView
     from farm.service import Farm
     from farm.settings import Settings
 
@@ -143,21 +144,10 @@ def plan_rights(farm: Farm, rights: Sequence[Right], *, there: int, batch: str |
 
 
 @dataclass(frozen=True)
-class _Slot:
-    device: str
-    renderers: tuple[str, ...]
-    is_gpu: bool
-    most_pixels: float
-
-    def takes(self, part: Part) -> bool:
-        return part.renderer in self.renderers and part.pixels <= self.most_pixels
-
-
-@dataclass(frozen=True)
 class _Look:
     """The farm as it is now. loads: by renderer."""
 
-    slots: tuple[_Slot, ...]
+    slots: tuple[SlotView, ...]
     loads: Mapping[str, Load]
     speeds: Mapping[Work, Speed]
     cpu_workers: int
@@ -170,12 +160,8 @@ class _Look:
             renderer = right.checked.spec.renderer
             last[renderer] = max(right.lesson.priority, last.get(renderer, 0))
         usable = [slot for slot in views.slot_views(farm.books) if slot.state in {"idle", "busy", "loading"}]
-        slots = [
-            _Slot(slot.device, slot.renderers, slot.memory_mb is not None, slot.most_pixels or math.inf)
-            for slot in usable
-        ]
         return cls(
-            tuple(slot for slot in slots if set(slot.renderers) & set(last)),
+            tuple(slot for slot in usable if set(slot.renderers) & set(last)),
             {renderer: load_of(farm.books, renderer, priority=priority) for renderer, priority in last.items()},
             speeds_of(farm.books),
             len(views.cpu_workers(farm.books)),
@@ -192,9 +178,9 @@ class _Look:
         common = Counter(devices).most_common(1)[0][0]
         return [pace for device in [*devices, *[common] * more] if (pace := self.pace(part, device)) is not None]
 
-    def of_part(self, part: Part) -> list[_Slot]:
+    def of_part(self, part: Part) -> list[SlotView]:
         """The slots that can render all of it."""
-        return [slot for slot in self.slots if slot.takes(part)]
+        return [slot for slot in self.slots if part.renderer in slot.renderers and slot.takes(part.pixels)]
 
 
 def _kinds(rights: Iterable[Right]) -> dict[tuple[str, int], list[Right]]:
@@ -234,7 +220,7 @@ def _devices(part: Part, look: _Look, settings: Settings) -> list[OnDevice]:
     """Every kind of device that has a slot for the part, and those that were measured for it before."""
     slots = Counter(slot.device for slot in look.of_part(part))
     measured = {work.device for work in look.speeds if (work.renderer, work.steps) == (part.renderer, part.steps)}
-    gpus = {slot.device for slot in look.slots if slot.is_gpu}
+    gpus = {slot.device for slot in look.slots if slot.memory_mb is not None}
     found = []
     for device in sorted(set(slots) | measured) or ["any device"]:
         pace = look.pace(part, device)
@@ -279,9 +265,9 @@ def _busy(parts: Sequence[Part], look: _Look, settings: Settings, more: int) -> 
     """Seconds that the slots are busy; parts that share slots take turns, the others go on side by side. Where a limit
     lets fewer slots work for it at once, those are busy longer.
     """
-    groups: list[tuple[set[int], Span]] = []
+    groups: list[tuple[set[str], Span]] = []
     for part in parts:
-        mine = {number for number, slot in enumerate(look.slots) if slot.takes(part)}
+        mine = {slot.name for slot in look.of_part(part)}
         seconds = _seconds(part, look, settings, more)
         for shared in [group for group in groups if group[0] & mine]:
             groups.remove(shared)
