@@ -27,7 +27,7 @@ demo: $(DEMO_STAMP) ## make a talking-head video of the shipped lesson, on a far
 	@$(VENV)/bin/farm demo --renderer $(RENDERER) $(ARGS)
 
 test: $(DEV_STAMP) ## run every test, real servers included (ARGS="-k words" for some of them)
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(DEV_STAMP) ## check style, formatting, types and the import rule
 	$(VENV)/bin/ruff check .

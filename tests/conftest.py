@@ -1,4 +1,4 @@
-"""Real servers for every test that needs them: one Redis and one S3 server a session, emptied between tests."""
+"""Real servers for every test that needs them: one Redis and one S3 server a process, emptied between tests."""
 
 from __future__ import annotations
 

@@ -46,7 +46,8 @@ class Answer:
 @pytest.fixture
 def environ(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """This process's environment, with the farm's settings in it."""
-    for key in [key for key in os.environ if key.startswith("FARM_")]:
+    # a pipe, whose width nobody sets: readline exports its own to what a test run starts
+    for key in [key for key in os.environ if key.startswith("FARM_") or key in {"COLUMNS", "LINES"}]:
         monkeypatch.delenv(key)
     for name in settings.model_fields_set:
         monkeypatch.setenv(f"FARM_{name.upper()}", str(getattr(settings, name)))
