@@ -25,9 +25,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+LARGEST = 1920 * 1080
+"""Pixels of a frame up to which slots make seams: one of 4096x4096 takes a gigabyte and a minute of a core."""
+
 
 def make_seams_of(worker: Worker, request: JobRequest, plan: Plan, chunk: int) -> None:
-    """Make and keep what seams a chunk has by now, where the sides differ. What fails here the stitch meets again."""
+    """Make and keep what seams a chunk has by now, where the sides differ. The stitch makes what is left or fails."""
     try:
         attempts = done_attempts(worker.books, request.id, range(max(0, chunk - 1), min(len(plan.chunks), chunk + 2)))
         for first in (chunk - 1, chunk):
@@ -40,7 +43,10 @@ def make_seams_of(worker: Worker, request: JobRequest, plan: Plan, chunk: int) -
 def _make(worker: Worker, request: JobRequest, plan: Plan, first: int, attempts: tuple[str, str]) -> None:
     storage, chunks = worker.storage, plan.chunks[first : first + 2]
     with scratch_folder() as folder:
-        before, after = (one.segment for one in Segments(storage, request.id, chunks, attempts, folder).ends())
+        segments = Segments(storage, request.id, chunks, attempts, folder)
+        if segments.pixels() > LARGEST:
+            return
+        before, after = (one.segment for one in segments.ends())
         leaving, coming = shared(before.files.hashes, after.files.hashes, after.chunk.head)
         if after.seam is not None or leaving == coming:
             return

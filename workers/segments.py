@@ -62,6 +62,11 @@ class Segments:
         """With the segment before, by place, as far as it was asked for; None for one that is still to be made."""
         self._facts_read: dict[int, dict[str, Any]] = {}
 
+    def pixels(self) -> int:
+        """Of a frame, the same in all of them."""
+        facts = self._facts(0)
+        return int(facts["width"] * facts["height"])
+
     def ends(self) -> Iterator[Accepted]:
         """Each with what its seams are to be made of, or with the one before it where that was made already.
 

@@ -80,6 +80,13 @@ def test_nothing_is_made_of_sides_that_are_the_same(scene: Scene) -> None:
     assert scene.seams(0) == scene.seams(1) == set()
 
 
+def test_pictures_so_large_that_a_seam_would_crowd_a_slot_are_left_to_the_stitch(scene: Scene) -> None:
+    facts = keys.segment(JOB, ODD - 1, ATTEMPT, "segment.json")
+    scene.worker.storage.put_json(facts, scene.worker.storage.get_json(facts) | {"width": 1922, "height": 1080})
+    scene.record(ODD - 1, ODD)
+    assert scene.seams(ODD) == set()
+
+
 def test_nothing_is_made_beside_a_stitch_that_is_due_or_for_a_job_that_is_cancelled(scene: Scene) -> None:
     scene.record(*CHUNKS[:-1])
     scene.worker.books.decide(JOB, "cancel", who="ann")
