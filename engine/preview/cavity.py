@@ -20,7 +20,6 @@ _DARK = np.array([0.17, 0.08, 0.075], np.float32)
 _TONGUE = np.array([0.60, 0.34, 0.36], np.float32)
 _LOWER_TEETH = 0.72  # as bright as upper teeth, in the shade of the upper lip
 _TOOTH_WIDTHS = (0.2, 0.16, 0.17, 0.16, 0.16)  # from the middle out, in half widths of the mouth
-_UPPER_EDGE = 0.13  # where the upper teeth end below the seam of the lips
 _SEAM_DARK = 0.45  # how much darker the line between shut lips is
 
 

@@ -61,7 +61,6 @@ class SonicConfig:
     shift: int = SHIFT
     overlap: int = OVERLAP
     decode_batch: int = 8
-    interpolate: bool = True
     seed: int = 0
     dtype: str = "float32"
     device: str = "cpu"

@@ -66,10 +66,8 @@ def _decoded(
 
 
 def _middles(models: Models, pictures: Tensor, config: SonicConfig) -> Tensor:
-    """What lies between neighbours, [n - 1, ...]; the earlier of the two where interpolation is off."""
+    """What lies between neighbours, [n - 1, ...]."""
     first, second = pictures[:-1], pictures[1:]
-    if not config.interpolate:
-        return first
     found: list[Tensor] = []
 
     def rest(batch: int) -> Iterator[Tensor]:

@@ -63,7 +63,7 @@ class SonicFeatures:
 class SonicRenderer(Renderer):
     """Renders with the released Sonic checkpoints, or tiny ones of the same layout, in the folder FARM_WEIGHTS.
 
-    Half precision on a GPU, float32 on a CPU. memory: "fast", "lean", or "auto" for what fits (docs/sonic.md#memory).
+    Half precision on a GPU, float32 on a CPU; FARM_MEMORY_MODE says how it spends memory (docs/sonic.md#memory).
     """
 
     geometry = BUILT_IN["sonic"].geometry
@@ -73,8 +73,8 @@ class SonicRenderer(Renderer):
     def hears(chunk: ChunkSpec, gen_frames: int, spec: RenderSpec) -> Touched:
         return sonic_hears(chunk, gen_frames, spec)
 
-    def __init__(self, *, memory: str | None = None) -> None:
-        self._memory = memory or os.environ.get("FARM_MEMORY_MODE") or "auto"
+    def __init__(self) -> None:
+        self._memory = os.environ.get("FARM_MEMORY_MODE") or "auto"
         self._models: Models | None = None
 
     def load(self, device: str) -> None:
