@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from farm.errors import FarmError, SettingsError
 from farm.jobs.store import Books
@@ -45,7 +45,7 @@ class Child:
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     pause: float = FIRST_PAUSE_SECONDS
-    due: float = field(default=0.0)
+    due: float = 0.0
 
     def start(self) -> None:
         # a session of its own: a Ctrl-C on the terminal reaches the launcher alone, which stops its workers in order

@@ -11,7 +11,7 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from threading import Semaphore
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec, Self
 
 import cv2
 
@@ -26,7 +26,7 @@ from farm.storage import keys
 from farm.storage.s3 import Storage
 from workers.beside import Beside
 from workers.planfile import PlanFile
-from workers.slots import LAUNCHER_VARIABLE, SLOT_VARIABLE, Slot, cpu_worker_name, machine, own_slot
+from workers.slots import LAUNCHER_VARIABLE, SLOT_VARIABLE, cpu_worker_name, machine, own_slot
 from workers.speech import StoredSpeech
 from workers.studio import Faces, Studio
 
@@ -60,7 +60,7 @@ class Worker:
     bell: Bell
 
     @classmethod
-    def start(cls, settings: Settings, name: str) -> Worker:
+    def start(cls, settings: Settings, name: str) -> Self:
         return cls(settings, name, Books.connect(settings), Storage.from_settings(settings), Bell(settings))
 
     def request(self, job: str) -> JobRequest:
@@ -89,7 +89,6 @@ class SlotWorker(Worker):
     seams: one thread for seams of what it drew.
     """
 
-    slot: Slot = field(kw_only=True)
     facts: dict[str, Any] = field(default_factory=dict)
     renderers: dict[str, Renderer] = field(default_factory=dict)
     studio: Studio | None = None
@@ -215,9 +214,7 @@ def start_slot_worker(settings: Settings) -> SlotWorker:
     # a slot is a core or a GPU's keeper, and optical flow comes out the same each time from one thread alone
     cv2.setNumThreads(1)
     slot = own_slot(settings)
-    worker = SlotWorker(
-        settings, slot.name, Books.connect(settings), Storage.from_settings(settings), Bell(settings), slot=slot
-    )
+    worker = SlotWorker.start(settings, slot.name)
     declared = targets_of(settings.renderers)
     worker.facts = {
         "state": "loading",

@@ -20,7 +20,6 @@ from tests.farm.hands import REQUEST
 from tests.workers.kept import ATTEMPT, JOB, ODD, PLAN, kept_in
 from workers.neighbours import make_seams_of
 from workers.process import SEAMS_AT_HAND, SlotWorker, Worker
-from workers.slots import Slot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,7 +108,7 @@ def test_a_slot_has_few_chunks_at_hand_for_seams_and_leaves_what_waits_when_it_s
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     books, storage = Books.connect(settings), Storage.from_settings(settings)
-    worker = SlotWorker(settings, "a", books, storage, Bell(settings), slot=Slot("a", "cpu", ""))
+    worker = SlotWorker(settings, "a", books, storage, Bell(settings))
     gate, in_hand, never, done = Event(), Event(), Event(), list[int]()
 
     def make(number: int) -> None:

@@ -16,7 +16,6 @@ from farm.storage.s3 import Patience, Storage
 from tests.conftest import wait_until
 from workers.parts import Parts
 from workers.process import SlotWorker
-from workers.slots import Slot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +30,7 @@ LEASE = Lease("20260901-081500-parts0", "4", "1-9f31c0aa", "a")
 def worker(settings: Settings) -> Iterator[SlotWorker]:
     books = Books.connect(settings)
     storage = Storage.from_settings(settings, Patience(attempts=1, connect_seconds=1))
-    yield SlotWorker(settings, "a", books, storage, Bell(settings), slot=Slot("a", "cpu", ""))
+    yield SlotWorker(settings, "a", books, storage, Bell(settings))
     storage.close()
     books.close()
 
@@ -66,7 +65,7 @@ def test_what_storage_did_not_take_is_sent_again_when_it_is_asked_for_again(sett
     books = Books.connect(settings)
     # more than one: a server may fail two uploads that make the same folder at once, as rclone does, one time in 400
     storage = Storage.from_settings(settings, Patience(attempts=3, connect_seconds=1))
-    worker = SlotWorker(settings, "a", books, storage, Bell(settings), slot=Slot("a", "cpu", ""))
+    worker = SlotWorker(settings, "a", books, storage, Bell(settings))
     contents, parts = written(tmp_path), Parts(worker, LEASE, 4)
     parts.send(tmp_path / "head.mkv")
     with pytest.raises(StorageUnreachableError):

@@ -14,14 +14,13 @@ from farm.storage.s3 import Storage
 from tests.renderers import Stripes
 from workers import probe as probes
 from workers.process import SlotWorker
-from workers.slots import Slot
 
 if TYPE_CHECKING:
     from farm import Settings
 
 
 def slot_worker(settings: Settings, books: Books) -> SlotWorker:
-    return SlotWorker(settings, "a", books, Storage.from_settings(settings), Bell(settings), slot=Slot("a", "cpu", ""))
+    return SlotWorker(settings, "a", books, Storage.from_settings(settings), Bell(settings))
 
 
 def out(settings: Settings, books: Books, cause: str) -> SlotWorker:
