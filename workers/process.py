@@ -174,38 +174,35 @@ def _log_error(future: Future[None]) -> None:
         log.error("not done aside: %s", error, exc_info=error)
 
 
-class Pulse:
-    """Shows that this process lives, from a thread of its own, for as long as it does.
+def keep_pulse(worker: Worker) -> None:
+    """Show that this process lives, from a thread of its own, for as long as it does.
 
     A slot's facts go along: books that were emptied know it again within a beat.
     """
 
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
-        self._pause = min(5.0, worker.settings.lease_seconds / 4)
-        threading.Thread(target=self._run, name="pulse", daemon=True).start()
-
-    def _run(self) -> None:
+    def keep() -> None:
         while True:
             try:
-                self._beat()
+                _beat(worker)
             except FarmError as error:
                 log.warning("cannot show that this worker lives: %s", error)
-            time.sleep(self._pause)
+            time.sleep(min(5.0, worker.settings.lease_seconds / 4))
 
-    def _beat(self) -> None:
-        worker = self._worker
-        if not isinstance(worker, SlotWorker):
-            worker.books.report_cpu_worker(worker.name)
-            return
-        facts = worker.facts  # one look: the other thread puts a new dict here
-        worker.books.report_slot(worker.name, facts, loaded=facts["state"] == "ready", pulse=True)
+    threading.Thread(target=keep, name="pulse", daemon=True).start()
+
+
+def _beat(worker: Worker) -> None:
+    if not isinstance(worker, SlotWorker):
+        worker.books.report_cpu_worker(worker.name)
+        return
+    facts = worker.facts  # one look: the other thread puts a new dict here
+    worker.books.report_slot(worker.name, facts, loaded=facts["state"] == "ready", pulse=True)
 
 
 def start_cpu_worker(settings: Settings) -> Worker:
     """Make this process a cpu worker."""
     worker = Worker.start(settings, cpu_worker_name(os.getpid()))
-    Pulse(worker)
+    keep_pulse(worker)
     return worker
 
 
@@ -228,7 +225,7 @@ def start_slot_worker(settings: Settings) -> SlotWorker:
         "ttl_ms": round(settings.lease_seconds * 1000),
     }
     worker.books.report_slot(slot.name, worker.facts)
-    Pulse(worker)
+    keep_pulse(worker)
     began = time.monotonic()
     for name in declared:
         worker.renderers[name] = load_renderer(name, slot.device, declared)

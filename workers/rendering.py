@@ -126,7 +126,7 @@ def _studio(worker: SlotWorker, request: JobRequest, plan: Plan, folder: Path) -
     worker.storage.get_file(keys.asset(request.portrait), portrait)
     speech = worker.speech_of(request.id)
     inputs = Inputs(portrait, speech, request.spec, plan.frames25, plan.gen_frames)
-    worker.studio = Studio.set_up(request, worker.renderers[request.spec.renderer], inputs, worker.faces)
+    worker.studio = Studio(request, worker.renderers[request.spec.renderer], inputs, worker.faces)
     return worker.studio
 
 

@@ -6,6 +6,7 @@ import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 from engine.media.measures import Measures
@@ -60,7 +61,8 @@ class Segments:
         self._folder = folder
         self._seams: dict[int, Seam | None] = {}
         """With the segment before, by place, as far as it was asked for; None for one that is still to be made."""
-        self._facts_read: dict[int, dict[str, Any]] = {}
+        self._facts = lru_cache(maxsize=3)(self._read_facts)
+        """segment.json, by place; the last three are held, for neighbours ask for them too."""
 
     def pixels(self) -> int:
         """Of a frame, the same in all of them."""
@@ -138,14 +140,6 @@ class Segments:
         )
         measures = Measures.from_dict(facts["measures"])
         return Accepted(Segment(chunk, segment, self._seams.get(place)), facts, measures)
-
-    def _facts(self, place: int) -> dict[str, Any]:
-        """segment.json; the last three are held, for neighbours ask for them too."""
-        if place not in self._facts_read:
-            if len(self._facts_read) == 3:
-                del self._facts_read[next(iter(self._facts_read))]
-            self._facts_read[place] = self._read_facts(place)
-        return self._facts_read[place]
 
     def _read_facts(self, place: int) -> dict[str, Any]:
         """Kept on disk, for it is wanted with the ends and again with the body."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from engine.errors import InputError
 from engine.media.form import Form, Shown
@@ -47,20 +47,16 @@ class Faces:
 class Studio:
     """What a slot sets up for a job and keeps while it stays on it; nothing of it depends on the chunk."""
 
-    def __init__(self, request: JobRequest, renderer: Renderer, inputs: Inputs, features: Any, faces: Faces) -> None:
+    def __init__(self, request: JobRequest, renderer: Renderer, inputs: Inputs, faces: Faces) -> None:
+        """Let the renderer prepare, while the portrait's file is there."""
         self.job = request.id
         self._request = request
         self._renderer = renderer
         self._frames25 = inputs.frames25
-        self._features = features
+        self._features = renderer.prepare(inputs)
         photo = load_portrait(inputs.portrait)
         self._face = faces.of(request.portrait, photo)
-        self._way_out = WayOut(request, photo, renderer.crop(features))
-
-    @classmethod
-    def set_up(cls, request: JobRequest, renderer: Renderer, inputs: Inputs, faces: Faces) -> Self:
-        """Let the renderer prepare, while the portrait's file is there."""
-        return cls(request, renderer, inputs, renderer.prepare(inputs), faces)
+        self._way_out = WayOut(request, photo, renderer.crop(self._features))
 
     def facts(self) -> dict[str, str]:
         """What the reports say of a render beyond the spec."""

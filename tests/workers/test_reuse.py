@@ -144,7 +144,7 @@ def drawn(farm: Farm, job: Job, chunk: int, folder: Path) -> tuple[list[str], st
     renderer = PreviewRenderer()
     renderer.load("cpu")
     inputs = Inputs(portrait, PcmSpeech(pcm), request.spec, plan.frames25, plan.gen_frames)
-    studio = Studio.set_up(request, renderer, inputs, Faces())
+    studio = Studio(request, renderer, inputs, Faces())
     spec = plan.chunks[chunk]
 
     def encode(frames: Iterator[Frame]) -> SegmentFiles:

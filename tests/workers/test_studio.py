@@ -56,7 +56,7 @@ class Slipping(Stripes):
 def test_a_frame_that_is_no_picture_like_the_others_is_named(other: Frame, said: str, smoothing: float) -> None:
     request = replace(REQUEST, id="20260101-000000-000001", output=OutputSpec(smoothing=smoothing))
     inputs = Inputs(PORTRAIT, None, RenderSpec(), PLAN.frames25, PLAN.gen_frames)  # type: ignore[arg-type]
-    studio, chunk = Studio.set_up(request, Slipping(other), inputs, Faces()), PLAN.chunks[0]
+    studio, chunk = Studio(request, Slipping(other), inputs, Faces()), PLAN.chunks[0]
     with ThreadPoolExecutor(1) as threads, pytest.raises(RenderError, match=said):
         studio.draw(chunk, studio.meter(chunk), lambda _: None, list, Beside(threads)).result()
 
@@ -77,7 +77,7 @@ def test_a_renderer_may_draw_every_frame_into_the_same_array() -> None:
     drawn: dict[type[Stripes], list[Frame]] = {}
     with ThreadPoolExecutor(1) as threads:
         for kind in (Stripes, Reusing):
-            studio, chunk = Studio.set_up(request, kind(), inputs, Faces()), PLAN.chunks[0]
+            studio, chunk = Studio(request, kind(), inputs, Faces()), PLAN.chunks[0]
             drawn[kind] = studio.draw(chunk, studio.meter(chunk), lambda _: None, list, Beside(threads)).result()
     assert len(drawn[Reusing]) == PLAN.chunks[0].frames25
     assert all(map(np.array_equal, drawn[Stripes], drawn[Reusing]))
@@ -112,7 +112,7 @@ def test_the_mark_is_cut_where_a_picture_is_hardly_there_and_ends_no_render(wide
 def first_leaving(output: OutputSpec) -> Frame:
     request = replace(REQUEST, id="20260101-000000-000001", output=output)
     inputs = Inputs(PORTRAIT, None, RenderSpec(), PLAN.frames25, PLAN.gen_frames)  # type: ignore[arg-type]
-    studio, chunk = Studio.set_up(request, Stripes(), inputs, Faces()), PLAN.chunks[0]
+    studio, chunk = Studio(request, Stripes(), inputs, Faces()), PLAN.chunks[0]
     with ThreadPoolExecutor(1) as threads:
         return studio.draw(chunk, studio.meter(chunk), lambda _: None, list, Beside(threads)).result()[0]
 
@@ -133,7 +133,7 @@ def test_a_job_leaves_nothing_on_the_device_while_its_last_chunk_is_still_encode
     inputs = Inputs(PORTRAIT, None, RenderSpec(), PLAN.frames25, PLAN.gen_frames)  # type: ignore[arg-type]
     chunk, may_go_on = PLAN.chunks[0], Event()
     with ThreadPoolExecutor(1) as threads:
-        studio = Studio.set_up(request, Preparing(), inputs, Faces())
+        studio = Studio(request, Preparing(), inputs, Faces())
         features = weakref.ref(studio._features)
         making = studio.draw(
             chunk, studio.meter(chunk), lambda _: None, list, Beside(threads, lambda: _wait(may_go_on))
