@@ -47,27 +47,28 @@ def kept_seam(storage: Storage, name: SeamName, path: Path) -> Seam | None:
     """A kept seam, its file at `path`; None where there is none that is whole."""
     try:
         facts: dict[str, Any] = storage.get_json(name.key("json"))
-        storage.get_file(name.key("mp4"), path)
         seam = Seam(path, tuple(facts["frame_hashes"]), SeamNumbers.from_dict(facts["numbers"]))
-        problem = _problem(facts, seam, name.chunk)
+        if not (problem := _problem(facts, seam, name.chunk)):
+            storage.get_file(name.key("mp4"), path)
+            if (found := sha256_of(path)) == facts["sha256"]:
+                return seam
+            problem = f"its file's SHA-256 is {found}, wanted {facts['sha256']}"
     except NotFoundError:
         return None
     except (CorruptObjectError, KeyError, TypeError) as error:
         problem = repr(error)
-    else:
-        if problem is None:
-            return seam
     log.warning("the kept seam before chunk %d is no use, it is made anew: %s", name.chunk.index + 1, problem)
     return None
 
 
-def _problem(facts: dict[str, Any], seam: Seam, chunk: ChunkSpec) -> str | None:
+def _problem(facts: dict[str, Any], seam: Seam, chunk: ChunkSpec) -> str:
+    """What its facts alone say against a seam; nothing is fetched in vain."""
     start = chunk.out[0]
     wanted = {
         "version": (facts["version"], SEAM_VERSION),
-        "file's SHA-256": (sha256_of(seam.path), facts["sha256"]),
         "frames": (seam.numbers.frames25, (start, start + chunk.head)),
         "number of hashes": (len(seam.hashes), chunk.head),
     }
-    wrong = [f"its {what} is {found}, wanted {right}" for what, (found, right) in wanted.items() if found != right]
-    return "; ".join(wrong) or None
+    return "; ".join(
+        f"its {what} is {found}, wanted {right}" for what, (found, right) in wanted.items() if found != right
+    )

@@ -101,6 +101,15 @@ def test_a_kept_seam_that_is_not_whole_is_made_anew(
     assert line.startswith(f"the kept seam before chunk {ODD + 1} is no use, it is made anew: {said}")
 
 
+def test_a_kept_seam_of_another_version_is_not_even_fetched(storage: Storage, made: list[Seam], tmp_path: Path) -> None:
+    name, path = SeamName(JOB, PLAN.chunks[ODD], ATTEMPT, ATTEMPT), tmp_path / "seam.mp4"
+    assert kept_seam(storage, name, path) is not None
+    path.unlink()
+    storage.put_json(name.key("json"), storage.get_json(name.key("json")) | {"version": 0})
+    assert kept_seam(storage, name, path) is None
+    assert not path.exists()
+
+
 def test_a_kept_seam_of_other_frames_is_made_anew(storage: Storage, made: list[Seam], tmp_path: Path) -> None:
     keep_seam(storage, SeamName(JOB, PLAN.chunks[ODD], ATTEMPT, ATTEMPT), made[ODD])
     seams = seams_of(storage, tmp_path)
