@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
     from pathlib import Path
 
-    from farm.storage.s3 import Storage
+    from workers.process import Worker
 
 log = logging.getLogger(__name__)
 
@@ -75,9 +75,10 @@ def patiently() -> Retrying:
     )
 
 
-def claim(books: Books, job: str, unit: str, *, slot: str, lease_seconds: float) -> Lease | None:
+def claim(worker: Worker, job: str, unit: str) -> Lease | None:
     """Ask for a unit: a lease on it, or None where there is nothing to do."""
-    answer = books.claim(job, unit, slot=slot, suffix=secrets.token_hex(4), lease_seconds=lease_seconds)
+    suffix, seconds = secrets.token_hex(4), worker.settings.lease_seconds
+    answer = worker.books.claim(job, unit, slot=worker.name, suffix=suffix, lease_seconds=seconds)
     if isinstance(answer, Refused):
         log.info("dropped the message for %s/%s: %s", job, unit, answer.reason)
         return None
@@ -86,17 +87,17 @@ def claim(books: Books, job: str, unit: str, *, slot: str, lease_seconds: float)
 
 
 @contextmanager
-def attempt_at(lease: Lease, books: Books, storage: Storage, *, lease_seconds: float) -> Iterator[Attempt]:
+def attempt_at(worker: Worker, lease: Lease) -> Iterator[Attempt]:
     """Run the body as one attempt; whatever it raises is recorded as the end of the attempt, with its reason.
 
     Errors that are nobody's bug end here; a bug is recorded and raised on, so that it is seen as a failed task;
     in what was handed over, by whoever looks at the future.
     """
     with ExitStack() as stack:
-        stack.enter_context(_recorded(lease, books))
-        heartbeat = stack.enter_context(Heartbeat(books, lease, lease_seconds=lease_seconds))
+        stack.enter_context(_recorded(lease, worker.books))
+        heartbeat = stack.enter_context(Heartbeat(worker.books, lease, lease_seconds=worker.settings.lease_seconds))
         folder = stack.enter_context(scratch_folder())
-        stack.enter_context(kept_log(lease, folder / "attempt.log", storage))
+        stack.enter_context(kept_log(lease, folder / "attempt.log", worker.storage))
         stack.enter_context(_logged())
         yield Attempt(lease, folder, heartbeat, stack)
 

@@ -35,10 +35,10 @@ log = logging.getLogger(__name__)
 
 def plan(worker: Worker, job: str) -> None:
     """Plan a job and give its chunks to the books."""
-    lease = claim(worker.books, job, PLAN, slot=worker.name, lease_seconds=worker.settings.lease_seconds)
+    lease = claim(worker, job, PLAN)
     if lease is None:
         return
-    with attempt_at(lease, worker.books, worker.storage, lease_seconds=worker.settings.lease_seconds) as attempt:
+    with attempt_at(worker, lease) as attempt:
         told = _stored_plan(worker, job) or _make_plan(worker, worker.request(job), attempt)
         found, remark = told.plan, in_words(told.plan, told.rendered) if told.rendered else ""
         for trial in patiently():

@@ -45,11 +45,11 @@ def render(worker: SlotWorker, job: str, index: int) -> None:
 
     Answers when the chunk is drawn: its delivery goes on behind, while the slot comes to its next one.
     """
-    lease = claim(worker.books, job, str(index), slot=worker.name, lease_seconds=worker.settings.lease_seconds)
+    lease = claim(worker, job, str(index))
     if lease is None:
         worker.dispatch()
         return
-    with attempt_at(lease, worker.books, worker.storage, lease_seconds=worker.settings.lease_seconds) as attempt:
+    with attempt_at(worker, lease) as attempt:
         request, plan = worker.asked_of(job)
         chunk = replace(plan.chunks[index], redraw=lease.redraw)
         log.info("chunk %d of %s: frames %d to %d", index + 1, request.name, chunk.out[0], chunk.out[1] - 1)

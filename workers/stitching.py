@@ -48,10 +48,10 @@ SEAMS_SHARE, JOINED_SHARE, CHECKED_SHARE = 0.4, 0.8, 0.9
 
 def stitch(worker: Worker, job: str) -> None:
     """Make the seams; join what can be accepted, check it and publish a new version; let the rest be rendered again."""
-    lease = claim(worker.books, job, STITCH, slot=worker.name, lease_seconds=worker.settings.lease_seconds)
+    lease = claim(worker, job, STITCH)
     if lease is None:
         return
-    with attempt_at(lease, worker.books, worker.storage, lease_seconds=worker.settings.lease_seconds) as attempt:
+    with attempt_at(worker, lease) as attempt:
         work = _Stitch(worker, worker.request(job), attempt)
         seams = work.make_seams()
         if not work.refuse():
