@@ -65,7 +65,7 @@ def _finish(cleanup: ExitStack, rest: Callable[[], None]) -> None:
 
 
 def patiently() -> Retrying:
-    """Try a call again and again until an outage is over; a `for` whose body is a `with`."""
+    """Tries what it is called with again and again until an outage is over; or a `for` whose body is a `with`."""
     return Retrying(
         retry=retry_if_exception_type(UnreachableError),
         stop=stop_after_delay(RECORD_PATIENCE_SECONDS),
@@ -168,8 +168,5 @@ def failure_of(error: EngineError | FarmError) -> AttemptFailure:
 
 
 def _end(books: Books, lease: Lease, failure: AttemptFailure) -> None:
-    for trial in patiently():
-        with trial:
-            recorded = books.fail(lease, failure)
-    if not recorded:
+    if not patiently()(lambda: books.fail(lease, failure)):
         log.info("%s is no longer the current attempt: nothing to record", lease)

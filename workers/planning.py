@@ -41,15 +41,15 @@ def plan(worker: Worker, job: str) -> None:
     with attempt_at(worker, lease) as attempt:
         told = _stored_plan(worker, job) or _make_plan(worker, worker.request(job), attempt)
         found, remark = told.plan, in_words(told.plan, told.rendered) if told.rendered else ""
-        for trial in patiently():
-            with trial:
-                worker.books.planned(
-                    lease,
-                    frames25=found.frames25,
-                    chunks=len(found.chunks),
-                    rendered=len(told.rendered or ()),
-                    remark=remark,
-                )
+        patiently()(
+            lambda: worker.books.planned(
+                lease,
+                frames25=found.frames25,
+                chunks=len(found.chunks),
+                rendered=len(told.rendered or ()),
+                remark=remark,
+            )
+        )
     worker.dispatch()
 
 
@@ -84,9 +84,7 @@ def _make_plan(worker: Worker, request: JobRequest, attempt: Attempt) -> PlanFil
     storage.put_file(keys.speech_m4a(job), m4a, content_type="audio/mp4")
     rendered = _rendered(worker, request, made, PcmSpeech(pcm))
     told = PlanFile(made, speech, heard.voiced, length.seconds, length.because, request.edit_of, rendered)
-    for trial in patiently():
-        with trial:
-            attempt.heartbeat.confirm()  # another attempt's plan may lie there by now, and chunks of it be rendered
+    patiently()(attempt.heartbeat.confirm)  # another attempt's plan may lie there by now, and chunks of it be rendered
     storage.put_json(keys.plan_json(job), told.to_dict())
     if lesson := _lesson(worker, request, geometry):
         note_planned(storage, lesson, job)
@@ -115,16 +113,16 @@ def _cutting(worker: Worker, request: JobRequest, speech: SpeechInfo, pcm: Speec
     lesson = _lesson(worker, request, geometry)
     if lesson and (before := cutting_as_before(worker.storage, lesson, pcm, gen_frames)):
         return before
-    for trial in patiently():
-        with trial:
-            load = load_of(
-                worker.books,
-                request.spec.renderer,
-                priority=request.priority,
-                pixels=request.pixels,
-                owner=request.owner,
-                job=request.id,
-            )
+    load = patiently()(
+        lambda: load_of(
+            worker.books,
+            request.spec.renderer,
+            priority=request.priority,
+            pixels=request.pixels,
+            owner=request.owner,
+            job=request.id,
+        )
+    )
     return Cutting(chunk_length(asked, speech.seconds, load=load, settings=worker.settings, geometry=geometry))
 
 
@@ -140,7 +138,5 @@ def _rendered(worker: Worker, request: JobRequest, plan: Plan, speech: SpeechRea
     if not worker.settings.reuse:
         return None
     ground = ground_of(request, hears_of(request.spec.renderer, _declared(worker)))
-    for trial in patiently():
-        with trial:
-            makers = makers_of(slot_views(worker.books), request.spec.renderer)
+    makers = patiently()(lambda: makers_of(slot_views(worker.books), request.spec.renderer))
     return rendered_already(worker.storage, ground, plan, speech, makers=makers)

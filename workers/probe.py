@@ -145,6 +145,4 @@ def _write_much() -> None:
 
 
 def _tell(worker: SlotWorker, verdict: Verdict, why: str = "") -> None:
-    for trial in patiently():
-        with trial:
-            end_probe(worker.books, worker.name, verdict, why=why)
+    patiently()(lambda: end_probe(worker.books, worker.name, verdict, why=why))

@@ -76,9 +76,7 @@ def _record(worker: SlotWorker, request: JobRequest, plan: Plan, lease: Lease, s
 
     Its seams with neighbours that are done are made behind. The last ones the stitch makes, which is due then.
     """
-    for trial in patiently():
-        with trial:
-            recorded = worker.books.record(lease, taken=source.job if source else "")
+    recorded = patiently()(lambda: worker.books.record(lease, taken=source.job if source else ""))
     log.info("chunk %d: %s", int(lease.unit) + 1, recorded)
     if recorded is Recorded.DONE and not plan.geometry.agrees:
         worker.make_seams(partial(make_seams_of, worker, request, plan, int(lease.unit)))
@@ -185,6 +183,4 @@ class _Delivery:
 
 def _offer(storage: Storage, recipe: str, source: Source) -> None:
     """Without it the same content would be rendered again."""
-    for trial in patiently():
-        with trial:
-            offer(storage, recipe, source)
+    patiently()(lambda: offer(storage, recipe, source))

@@ -123,15 +123,15 @@ class _Stitch:
                 self._attempt.heartbeat.beat(CHECKED_SHARE)
                 publish(worker.storage, request.id, version, result, report)
         review = report["needs_review"]
-        for trial in patiently():
-            with trial:
-                recorded = worker.books.stitched(
-                    lease,
-                    version=version,
-                    result=keys.result(request.id, version, "video.mp4"),
-                    digest=result.digest,
-                    needs_review=review,
-                )
+        recorded = patiently()(
+            lambda: worker.books.stitched(
+                lease,
+                version=version,
+                result=keys.result(request.id, version, "video.mp4"),
+                digest=result.digest,
+                needs_review=review,
+            )
+        )
         note_work(
             worker,
             Work(STITCH, "cpu"),
