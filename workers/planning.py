@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from engine.plan import Geometry, Plan
     from engine.renderer import SpeechReader
     from farm.jobs.request import JobRequest
+    from farm.reuse import Ground
     from workers.process import Worker
 
 log = logging.getLogger(__name__)
@@ -63,13 +64,17 @@ def _stored_plan(worker: Worker, job: str) -> PlanFile | None:
 def _make_plan(worker: Worker, request: JobRequest, attempt: Attempt) -> PlanFile:
     storage, folder, job, began = worker.storage, attempt.folder, request.id, time.monotonic()
     # first of all: a job whose renderer nobody offers waits, and that should cost nothing
-    renders = geometry_of(request.spec.renderer, _declared(worker), worker.settings.reaches)
-    geometry = geometry_for(renders, request.output)
+    name, declared = request.spec.renderer, targets_of(BUILT_IN) | targets_of(worker.settings.renderers)
+    geometry = geometry_for(geometry_of(name, declared, worker.settings.reaches), request.output)
+    ground = ground_of(request, hears_of(name, declared)) if worker.settings.reuse else None
+    # where nobody said how it is cut, it is cut as it was when it came before
+    lesson = lesson_of(ground, geometry) if ground and not request.edit_of and request.chunk_seconds is None else None
     source, pcm, m4a = folder / "speech", folder / "speech.pcm", folder / "speech.m4a"
     storage.get_file(keys.asset(request.speech), source)
     beat = attempt.heartbeat.beat
     speech = decode_speech(source, pcm=pcm, m4a=m4a, on_progress=lambda share: beat(share / 2))
-    cutting = _cutting(worker, request, speech, PcmSpeech(pcm), geometry)
+    sound = PcmSpeech(pcm)
+    cutting = _cutting(worker, request, speech, sound, geometry, lesson)
     length = cutting.length
     made, heard = plan_speech(
         pcm,
@@ -82,11 +87,11 @@ def _make_plan(worker: Worker, request: JobRequest, attempt: Attempt) -> PlanFil
     )
     storage.put_file(keys.speech_pcm(job), pcm, content_type="application/octet-stream")
     storage.put_file(keys.speech_m4a(job), m4a, content_type="audio/mp4")
-    rendered = _rendered(worker, request, made, PcmSpeech(pcm))
+    rendered = _rendered(worker, ground, made, sound) if ground else None
     told = PlanFile(made, speech, heard.voiced, length.seconds, length.because, request.edit_of, rendered)
     patiently()(attempt.heartbeat.confirm)  # another attempt's plan may lie there by now, and chunks of it be rendered
     storage.put_json(keys.plan_json(job), told.to_dict())
-    if lesson := _lesson(worker, request, geometry):
+    if lesson:
         note_planned(storage, lesson, job)
     log.info(
         "planned %s: %d frames in %d chunks of about %g s (%s), waste %.1f %%",
@@ -101,17 +106,14 @@ def _make_plan(worker: Worker, request: JobRequest, attempt: Attempt) -> PlanFil
     return told
 
 
-def _declared(worker: Worker) -> dict[str, str]:
-    return targets_of(BUILT_IN) | targets_of(worker.settings.renderers)
-
-
-def _cutting(worker: Worker, request: JobRequest, speech: SpeechInfo, pcm: SpeechReader, geometry: Geometry) -> Cutting:
+def _cutting(
+    worker: Worker, request: JobRequest, speech: SpeechInfo, sound: SpeechReader, geometry: Geometry, lesson: str | None
+) -> Cutting:
     """The cuts of the job that this one edits, or of the same lesson before, or what suits the farm now."""
     gen_frames, asked = gen_frames_of(speech.frames25), request.chunk_seconds
     if request.edit_of:
-        return cutting_after(worker.storage, request.edit_of, pcm, gen_frames, chunk_seconds=asked)
-    lesson = _lesson(worker, request, geometry)
-    if lesson and (before := cutting_as_before(worker.storage, lesson, pcm, gen_frames)):
+        return cutting_after(worker.storage, request.edit_of, sound, gen_frames, chunk_seconds=asked)
+    if lesson and (before := cutting_as_before(worker.storage, lesson, sound, gen_frames)):
         return before
     load = patiently()(
         lambda: load_of(
@@ -126,17 +128,7 @@ def _cutting(worker: Worker, request: JobRequest, speech: SpeechInfo, pcm: Speec
     return Cutting(chunk_length(asked, speech.seconds, load=load, settings=worker.settings, geometry=geometry))
 
 
-def _lesson(worker: Worker, request: JobRequest, geometry: Geometry) -> str | None:
-    """What a lesson is known by whose cuts the farm chooses; None where somebody said how it is cut."""
-    if not worker.settings.reuse or request.edit_of or request.chunk_seconds is not None:
-        return None
-    return lesson_of(ground_of(request, hears_of(request.spec.renderer, _declared(worker))), geometry)
-
-
-def _rendered(worker: Worker, request: JobRequest, plan: Plan, speech: SpeechReader) -> tuple[int, ...] | None:
-    """The chunks that slots will take and not render; None where none says what it draws with, or takes any."""
-    if not worker.settings.reuse:
-        return None
-    ground = ground_of(request, hears_of(request.spec.renderer, _declared(worker)))
-    makers = patiently()(lambda: makers_of(slot_views(worker.books), request.spec.renderer))
-    return rendered_already(worker.storage, ground, plan, speech, makers=makers)
+def _rendered(worker: Worker, ground: Ground, plan: Plan, sound: SpeechReader) -> tuple[int, ...] | None:
+    """The chunks that slots will take and not render; None where none says what it draws with."""
+    makers = patiently()(lambda: makers_of(slot_views(worker.books), ground.spec.renderer))
+    return rendered_already(worker.storage, ground, plan, sound, makers=makers)
