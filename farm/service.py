@@ -23,7 +23,6 @@ from farm.submission import Lesson
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
 
     from farm.batch.batch import Batch
     from farm.batch.intake import BatchCheck, Order
@@ -64,9 +63,7 @@ class Farm:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

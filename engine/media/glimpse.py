@@ -14,7 +14,6 @@ from engine.media.reader import opened, to_rgb, whole
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
-    from types import TracebackType
 
     from numpy.typing import NDArray
 
@@ -57,9 +56,7 @@ class Glimpses:
     def __enter__(self) -> Glimpses:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
     def within(self, count: int) -> NDArray[np.intp]:

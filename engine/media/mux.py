@@ -18,7 +18,6 @@ from engine.spec import FRAME_RATE
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-    from types import TracebackType
 
     from av.audio.stream import AudioStream
     from av.container import InputContainer, OutputContainer
@@ -64,9 +63,7 @@ class PacketMuxer(AbstractContextManager["PacketMuxer"]):
             self._sound: AudioStream | None = None
             self._stack = opening.pop_all()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     def append(self, path: Path, frames: int) -> None:

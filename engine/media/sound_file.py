@@ -7,7 +7,7 @@ Only demuxers that read one local file and nothing else are allowed: a playlist 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import av
 import av.error
@@ -18,7 +18,6 @@ from engine.media.boxes import data_share
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-    from types import TracebackType
 
     from av.audio.frame import AudioFrame
     from av.audio.stream import AudioStream
@@ -64,12 +63,7 @@ class SoundFile(AbstractContextManager["SoundFile"]):
             self.container.close()
             raise
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.container.close()
 
     @property

@@ -22,7 +22,6 @@ from engine.spec import FRAME_RATE, ChunkSpec
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
-    from types import TracebackType
 
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
@@ -192,9 +191,7 @@ class VideoSink(AbstractContextManager["VideoSink"]):
             context.color_range, context.colorspace = ColorRange.MPEG, Colorspace.ITU709
             context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
     def write(self, frame: Frame) -> None:
@@ -254,11 +251,9 @@ class SegmentWriter(AbstractContextManager["SegmentWriter"]):
         self._steps: list[float | None] = []
         self._before: Frame | None = None
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._in_hand is not None:
-            self._in_hand[1].__exit__(kind, error, trace)
+            self._in_hand[1].__exit__()
 
     def write(self, frame: Frame) -> None:
         """Take the next frame of the chunk's `out`; its array is to stay as it is until the one behind it was taken."""

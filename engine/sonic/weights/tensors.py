@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import zipfile
 from collections.abc import Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from engine.errors import WeightsError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from engine.sonic.weights.layout import WeightFile
@@ -99,20 +101,15 @@ def _dtype_name(value: torch.Tensor) -> str:
     return str(value.dtype).removeprefix("torch.")
 
 
-class _readable:  # noqa: N801  # reads as a clause of `with`
+@contextmanager
+def _readable(file: WeightFile, path: Path) -> Iterator[None]:
     """Turns what readers raise over a bad file into a WeightsError that names it."""
-
-    def __init__(self, file: WeightFile, path: Path) -> None:
-        self.file, self.path = file, path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, FileNotFoundError):
-            raise WeightsError([f"{self.path} is missing; it is {self.file.source}"]) from error
-        if isinstance(error, SafetensorError | pickle.UnpicklingError | RuntimeError | ValueError | EOFError | OSError):
-            said = str(error).strip().partition("\n")[0]
-            raise WeightsError(
-                [f"{self.path} cannot be read, it is cut short or damaged ({said}); it should be {self.file.source}"]
-            ) from error
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise WeightsError([f"{path} is missing; it is {file.source}"]) from error
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, ValueError, EOFError, OSError) as error:
+        said = str(error).strip().partition("\n")[0]
+        raise WeightsError(
+            [f"{path} cannot be read, it is cut short or damaged ({said}); it should be {file.source}"]
+        ) from error
