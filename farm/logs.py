@@ -32,12 +32,17 @@ class InHand:
     attempt: str = ""
 
     def to_dict(self) -> dict[str, str]:
-        """What there is of it, in people's words: they count chunks from 1."""
-        unit = f"chunk {int(self.unit) + 1}" if self.unit.isdigit() else self.unit
-        return {name: text for name, text in (("job", self.job), ("unit", unit), ("attempt", self.attempt)) if text}
+        """What there is of it, in people's words."""
+        told = {"job": self.job, "unit": unit_words(self.unit), "attempt": self.attempt}
+        return {name: text for name, text in told.items() if text}
 
     def __str__(self) -> str:
         return " ".join(f"attempt {text}" if name == "attempt" else text for name, text in self.to_dict().items())
+
+
+def unit_words(unit: str) -> str:
+    """A unit in people's words: they count chunks from 1."""
+    return f"chunk {int(unit) + 1}" if unit.isdigit() else unit
 
 
 _of_process = InHand()

@@ -17,6 +17,7 @@ from farm.cli.seamchart import SeamChart
 from farm.cli.show import JobCard, event_table, headline, job_table, plain
 from farm.errors import InputRefusedError
 from farm.jobs.model import JobState
+from farm.logs import unit_words
 
 if TYPE_CHECKING:
     from farm import Job
@@ -157,8 +158,7 @@ def logs(
         say_json([{"unit": log.unit, "attempt": log.attempt, "text": log.text} for log in kept])
         return
     for log in kept:
-        unit = f"chunk {int(log.unit) + 1}" if log.unit.isdecimal() else log.unit
-        say(f"== {unit}, attempt {log.attempt} ==\n{log.text.rstrip()}\n")
+        say(f"== {unit_words(log.unit)}, attempt {log.attempt} ==\n{log.text.rstrip()}\n")
     if not kept:
         note("No logs yet.")
 

@@ -16,6 +16,7 @@ from farm.cli.chunkmap import bar
 from farm.cli.show import SLOT_STYLES, STATE_STYLES, duration, plain
 from farm.jobs.load import AWAY
 from farm.jobs.model import JobState
+from farm.logs import unit_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -239,6 +240,5 @@ def _batch(row: BatchRow) -> Row:
 
 
 def _failure(one: LateFailure, now: float) -> Row:
-    unit = f"chunk {int(one.unit) + 1}" if one.unit.isdigit() else one.unit
-    what = Text(f"{plain(one.title or one.job)}, {unit}", style="bold red" if one.over else "")
+    what = Text(f"{plain(one.title or one.job)}, {unit_words(one.unit)}", style="bold red" if one.over else "")
     return (f"{duration(max(0.0, now - one.at))} ago", plain(one.slot), what, plain(one.reason))

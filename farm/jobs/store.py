@@ -24,7 +24,7 @@ from redis.retry import Retry
 
 from farm.errors import BooksError, BooksUnreachableError, NotAllowedError, NotFoundError
 from farm.jobs.lately import LATELY_SECONDS
-from farm.jobs.model import JOB_MOVES, PLAN, UNIT_MOVES
+from farm.jobs.model import JOB_MOVES, PLAN, STITCH, UNIT_MOVES
 from farm.jobs.policy import HALF_LIFE_SECONDS
 from farm.jobs.redo import redraw_from
 from farm.messages import CPU_LISTS, CPU_QUEUE, PLAN_JOB, RENDER_CHUNK, STITCH_JOB, Message, TaskName
@@ -406,6 +406,11 @@ def cpu_message(job: str, unit: str, name: str, *, priority: int) -> Message:
     """The message that asks for a job's plan, by the job's priority, or for its stitch, which goes before all plans."""
     task: TaskName = PLAN_JOB if unit == PLAN else STITCH_JOB
     return Message(task, CPU_QUEUE, job, None, f"{name}, {unit}", priority if unit == PLAN else 0)
+
+
+def unit_of(task: str, payload: Mapping[str, Any]) -> str:
+    """The unit that a message about a job is for."""
+    return {PLAN_JOB: PLAN, STITCH_JOB: STITCH}.get(task) or str(payload.get("chunk", ""))
 
 
 def _ms(seconds: float) -> int:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import redis
 from celery import Celery
 
-from farm.jobs.model import PLAN, STITCH
-from farm.messages import PLAN_JOB, STITCH_JOB, celery_config
+from farm.jobs.store import unit_of
+from farm.logs import unit_words
+from farm.messages import celery_config
 from farm.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-UNITS = {PLAN_JOB: PLAN, STITCH_JOB: STITCH}
 ANSWER_SECONDS = 1.0
 """Flower's page waits meanwhile."""
 
@@ -41,9 +41,9 @@ def task_formatter(settings: Settings) -> Callable[[Any], Any]:
     def format_task(task: Any) -> Any:
         message = parsed(task.kwargs)
         if "job" in message:
-            unit = UNITS.get(task.name) or str(message.get("chunk"))
+            unit = unit_of(task.name, message)
             task.kwargs = ", ".join(
-                [f"job {message['job']}", unit_text(unit), *progress(books, task, message["job"], unit)]
+                [f"job {message['job']}", unit_words(unit), *progress(books, task, message["job"], unit)]
             )
             task.name = message.get("title") or task.name
         return task
@@ -58,10 +58,6 @@ def parsed(kwargs: str | None) -> dict[str, Any]:
     except (ValueError, SyntaxError):
         return {}
     return value if isinstance(value, dict) else {}
-
-
-def unit_text(unit: str) -> str:
-    return f"chunk {int(unit) + 1}" if unit.isdigit() else unit
 
 
 def progress(books: redis.Redis, task: Any, job: str, unit: str) -> list[str]:
