@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine.errors import InputError, PortraitError, SpecError, SpeechError
 from engine.media.audio import SpeechInfo, inspect_speech
-from engine.media.face import detect_faces, face_problems
+from engine.media.face import NO_FACE, detect_faces, face_problems
 from engine.media.image import load_portrait, render_size
 from engine.media.subtitles import fitted, read_srt
 from engine.spec import BLURRY_BELOW_STEPS, FRAME_RATE, OutputSpec, RenderSpec
@@ -224,7 +224,7 @@ def look_at_portrait(path: Path) -> PortraitLook:
     size = (image.shape[1], image.shape[0])
     faces = detect_faces(image)
     if not faces:
-        return PortraitLook(path.name, (f"portrait {path.name} shows no face, wanted one that looks at the camera",))
+        return PortraitLook(path.name, (f"portrait {path.name} {NO_FACE}",))
     x0, y0, x1, y1 = (round(edge) for edge in faces[0].box)
     warnings: tuple[str, ...] = ()
     if len(faces) > 1:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Point = tuple[float, float]
 
+NO_FACE = "shows no face, wanted one that looks at the camera"
 SMALLEST_FACE = 48
 """Pixels across that a face has at least."""
 SMALLEST_SHARE = 0.08
@@ -54,6 +55,9 @@ class Landmarks:
 
     def moved(self, x: float, y: float) -> Landmarks:
         return Landmarks(*((px + x, py + y) for px, py in astuple(self)))
+
+    def scaled(self, x: float, y: float) -> Landmarks:
+        return Landmarks(*((px * x, py * y) for px, py in astuple(self)))
 
     @property
     def eye_distance(self) -> float:
@@ -95,6 +99,11 @@ class Face:
         """The same face in a photo whose origin lies at (-x, -y) of this one."""
         x0, y0, x1, y1 = self.box
         return replace(self, box=(x0 + x, y0 + y, x1 + x, y1 + y), landmarks=self.landmarks.moved(x, y))
+
+    def scaled(self, x: float, y: float) -> Face:
+        """The same face in a photo that is x times as wide and y times as high."""
+        x0, y0, x1, y1 = self.box
+        return replace(self, box=(x0 * x, y0 * y, x1 * x, y1 * y), landmarks=self.landmarks.scaled(x, y))
 
 
 def detect_faces(image: NDArray[np.uint8]) -> list[Face]:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from engine.errors import PortraitError
-from engine.media.face import detect_faces
+from engine.media.face import NO_FACE, detect_faces
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,7 +58,7 @@ class PortraitFace:
         """Raises PortraitError for a photo, [height, width, 3] RGB, without a face."""
         faces = detect_faces(photo)
         if not faces:
-            raise PortraitError("the portrait shows no face, wanted one that looks at the camera")
+            raise PortraitError(f"the portrait {NO_FACE}")
         # a renderer may show less around the face, never more
         return cls(_look(photo, faces[0].landmarks), round(max(photo.shape[:2]) * _FACE_SEARCHED / faces[0].width))
 
@@ -75,7 +75,7 @@ class PortraitFace:
     def _most_alike(self, searched: Frame, frame: Frame) -> Seen | None:
         """The face in `searched`, which is `frame` or a smaller copy of it, that is most like the portrait's."""
         scale = frame.shape[1] / searched.shape[1]
-        faces = [_scaled(face, scale) for face in detect_faces(searched)]
+        faces = [face.scaled(scale, scale) for face in detect_faces(searched)]
         seen = [Seen(face, self.likeness(frame, face.landmarks)) for face in faces]
         return max(seen, key=lambda one: one.likeness, default=None)
 
@@ -91,12 +91,6 @@ def _shrunk(frame: Frame, side: int) -> Frame:
     size = round(frame.shape[1] * scale), round(frame.shape[0] * scale)
     small: Frame = cv2.resize(frame, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
     return small
-
-
-def _scaled(face: Face, scale: float) -> Face:
-    x0, y0, x1, y1 = face.box
-    points = {name: (x * scale, y * scale) for name, (x, y) in vars(face.landmarks).items()}
-    return type(face)((x0 * scale, y0 * scale, x1 * scale, y1 * scale), face.score, type(face.landmarks)(**points))
 
 
 def _look(image: Frame, landmarks: Landmarks) -> Look:

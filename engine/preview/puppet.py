@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from engine.media.face import Landmarks
 from engine.media.image import resize
 from engine.preview import lids, lips
 from engine.preview.anatomy import Anatomy, Axes, Slit, read_anatomy
@@ -71,11 +70,10 @@ class Puppet:
     @classmethod
     def of(cls, image: Frame, size: tuple[int, int], face: Face) -> Puppet:
         """Make ready `image`, shown at `size` (width, height), whose face was found in its own pixels."""
-        scale = size[0] / image.shape[1], size[1] / image.shape[0]
+        face = face.scaled(size[0] / image.shape[1], size[1] / image.shape[0])
         photo = resize(image, size)
-        x0, y0, x1, y1 = face.box
-        head = head_field(size, (x0 * scale[0], y0 * scale[1], x1 * scale[0], y1 * scale[1]))
-        anatomy = read_anatomy(photo, _scaled(face.landmarks, scale))
+        head = head_field(size, face.box)
+        anatomy = read_anatomy(photo, face.landmarks)
         swing = _SWING * head.face_width
         mouth = anatomy.mouth.axes
         shown = anatomy.mouth.gap > 0
@@ -207,17 +205,4 @@ def _area(axes: Axes, reach: tuple[float, float, float], swing: float, head: Hea
     return Area(
         slice(max(head.rows.start, int(y.min() - swing)), min(head.rows.stop, int(y.max() + swing) + 1)),
         slice(max(head.columns.start, int(x.min() - swing)), min(head.columns.stop, int(x.max() + swing) + 1)),
-    )
-
-
-def _scaled(landmarks: Landmarks, scale: tuple[float, float]) -> Landmarks:
-    def shown(point: tuple[float, float]) -> tuple[float, float]:
-        return point[0] * scale[0], point[1] * scale[1]
-
-    return Landmarks(
-        left_eye=shown(landmarks.left_eye),
-        right_eye=shown(landmarks.right_eye),
-        nose=shown(landmarks.nose),
-        mouth_left=shown(landmarks.mouth_left),
-        mouth_right=shown(landmarks.mouth_right),
     )

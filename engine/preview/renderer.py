@@ -10,7 +10,7 @@ import numpy as np
 
 from engine.errors import PortraitError
 from engine.hearing import preview_hears
-from engine.media.face import Face, detect_faces, face_problems
+from engine.media.face import NO_FACE, Face, detect_faces, face_problems
 from engine.media.image import crop_to_face, load_portrait, render_size
 from engine.preview.lips import LipPose
 from engine.preview.motion import Chance
@@ -101,7 +101,7 @@ def _crop(image: Frame, face: Face, spec: RenderSpec) -> Crop:
 def _largest_face(image: Frame, inputs: Inputs) -> Face:
     faces = detect_faces(image)
     if not faces:
-        raise PortraitError(f"portrait {inputs.portrait.name} shows no face, wanted one that looks at the camera")
+        raise PortraitError(f"portrait {inputs.portrait.name} {NO_FACE}")
     if problems := face_problems(faces[0], (image.shape[1], image.shape[0])):
         raise PortraitError(f"portrait {inputs.portrait.name}: {'; '.join(problems)}")
     return faces[0]

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from engine.errors import PortraitError
+from engine.media.face import NO_FACE
 from engine.media.image import crop_to_face, face_mask, render_size, resize
 from engine.sonic.face import Detector, FoundFace, detect_faces
 
@@ -45,7 +46,7 @@ def find_face(detector: Detector, photo: NDArray[np.uint8], *, name: str) -> Fou
     """The largest face. Raises PortraitError, naming the photo, where there is none."""
     faces = detect_faces(detector, photo)
     if not faces:
-        raise PortraitError(f"portrait {name} shows no face, wanted one that looks at the camera")
+        raise PortraitError(f"portrait {name} {NO_FACE}")
     return max(faces, key=lambda face: face.area)
 
 
