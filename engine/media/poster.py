@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from engine.errors import RenderError
 from engine.media.face import detect_faces
 from engine.media.glimpse import Glimpses
-from engine.media.scale import resampled
+from engine.media.scale import thumbnail
 from engine.spec import FRAME_RATE
 from engine.timecode import timecode
 
@@ -65,7 +65,7 @@ def contact_sheet(video: Path, count: int = 12) -> bytes:
         after = np.searchsorted(cheap, even).clip(1, max(1, len(cheap) - 1))
         before, after = cheap[after - 1], cheap[after.clip(max=len(cheap) - 1)]
         nearest = np.where(even - before <= after - even, before, after)
-        shown = [(number, _thumbnail(frame)) for number, frame in glimpses.show(nearest.tolist())]
+        shown = [(number, thumbnail(frame, _THUMB)) for number, frame in glimpses.show(nearest.tolist())]
     return _jpeg(_sheet(shown))
 
 
@@ -103,13 +103,6 @@ def _open_eyes(frame: Frame) -> float:
         light = patch.astype(np.float64).mean(axis=2)
         contrasts.append(light.std() / max(1.0, light.mean()))
     return float(np.mean(contrasts))
-
-
-def _thumbnail(frame: Frame) -> Image.Image:
-    height, width = frame.shape[:2]
-    scale = _THUMB / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return Image.fromarray(resampled(frame, (0, 0, width, height), size))
 
 
 def _sheet(shown: list[tuple[int, Image.Image]]) -> Image.Image:

@@ -25,3 +25,11 @@ def resampled(picture: Frame, box: Box, size: tuple[int, int]) -> Frame:
         return picture[int(y0) : int(y1), int(x0) : int(x1)]
     image = Image.fromarray(np.ascontiguousarray(picture))
     return np.asarray(image.resize(size, Image.Resampling.LANCZOS, box=(x0, y0, x1, y1)))
+
+
+def thumbnail(picture: Frame, side: int) -> Image.Image:
+    """A copy whose longer side has `side` pixels."""
+    height, width = picture.shape[:2]
+    scale = side / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return Image.fromarray(resampled(picture, (0, 0, width, height), size))

@@ -14,14 +14,12 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from engine.media.glimpse import Glimpses
-from engine.media.scale import resampled
+from engine.media.scale import thumbnail
 from engine.timecode import timecode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-
-    from engine.renderer import Frame
 
 FRAMES = 6
 """Frames of a clip on the sheet, spread over it."""
@@ -83,14 +81,7 @@ def _frames(video: Path) -> list[tuple[int, Image.Image]]:
     with Glimpses(video) as glimpses:
         count = len(glimpses.index.times)
         even = ((np.arange(FRAMES) + 0.5) * count / FRAMES).astype(int)
-        return [(number, _thumbnail(frame)) for number, frame in glimpses.show(even.tolist())]
-
-
-def _thumbnail(frame: Frame) -> Image.Image:
-    height, width = frame.shape[:2]
-    scale = _THUMB / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return Image.fromarray(resampled(frame, (0, 0, width, height), size))
+        return [(number, thumbnail(frame, _THUMB)) for number, frame in glimpses.show(even.tolist())]
 
 
 def _font(height: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
