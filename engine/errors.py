@@ -10,6 +10,7 @@
     ├── UnknownRendererError no renderer of that name
     ├── MissingExtraError    an optional package is not installed; names the install line
     ├── WeightsError         a model file is missing or is not the one wanted; says which and where it comes from
+    ├── DeviceError          the device asked for cannot be used; says what would help
     ├── HubError             the hub of models cannot be reached, or refuses
     ├── ContractError        a result that breaks the delivery contract
     └── RenderError          rendering failed; another attempt may succeed
