@@ -37,8 +37,6 @@ class HeadField:
     x: NDArray[np.float32]
     y: NDArray[np.float32]
     face_width: float
-    face_height: float
-    face_centre: tuple[float, float]
 
     def source(self, pose: HeadPose) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The photo's x and y, each [height, width], that are seen at each pixel when the head is in `pose`."""
@@ -80,8 +78,6 @@ def head_field(size: tuple[int, int], box: tuple[float, float, float, float]) ->
         x=(weight * (x - centre_x)).astype(np.float32),
         y=(weight * (y - y1)).astype(np.float32),
         face_width=face_width,
-        face_height=face_height,
-        face_centre=((x0 + x1) / 2, (y0 + y1) / 2),
     )
 
 

@@ -6,7 +6,7 @@ that its frames look at and gets the numbers that the whole speech would give (d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -53,13 +53,6 @@ class AudioToToken(nn.Module):
         self.proj3 = nn.Linear(hidden, tokens * width)
         self.norm = nn.LayerNorm(width)
 
-    @classmethod
-    def shaped_as(cls, shapes: Mapping[str, Sequence[int]]) -> AudioToToken:
-        """The network whose state dict has these shapes."""
-        hidden, inputs = shapes["proj1.weight"]
-        (width,) = shapes["norm.weight"]
-        return cls(inputs=inputs, hidden=hidden, tokens=shapes["proj3.weight"][0] // width, width=width)
-
     def forward(self, heard: Tensor) -> Tensor:
         """[frames, 10, layers, channels] -> [frames, tokens, width]."""
         hidden = functional.relu(self.proj1(heard.flatten(1)))
@@ -76,12 +69,6 @@ class AudioToBucket(nn.Module):
         self.proj1 = nn.Linear(inputs, hidden)
         self.proj2 = nn.Linear(hidden, hidden)
         self.proj3 = nn.Linear(hidden, outputs)
-
-    @classmethod
-    def shaped_as(cls, shapes: Mapping[str, Sequence[int]]) -> AudioToBucket:
-        """The network whose state dict has these shapes."""
-        hidden, inputs = shapes["proj1.weight"]
-        return cls(inputs=inputs, hidden=hidden, outputs=shapes["proj3.weight"][0])
 
     def forward(self, heard: Tensor, image_embeds: Tensor) -> Tensor:
         """[frames, 50, channels] and [1, width] -> [frames, 2]."""

@@ -14,6 +14,7 @@ from looking import CLOSE_UP, CLOSURES, PORTRAIT, Samples, Viewer, decoded, job,
 from PIL import Image
 
 from engine.errors import PortraitError
+from engine.media.face import detect_faces
 from engine.plan import Geometry, plan_chunks
 from engine.preview.motion import blink, head_motion
 from engine.preview.mouth import CONTEXT_SAMPLES
@@ -99,10 +100,10 @@ def test_beyond_the_face_the_photo_is_only_moved(framing: str, lesson: NDArray[n
     renderer = PreviewRenderer()
     features = renderer.prepare(inputs)
     puppet = features.puppet
-    width, height = puppet.head.face_width * 1.5, puppet.head.face_height * 1.5
+    x0, y0, x1, y1 = detect_faces(puppet.photo)[0].box
     rows, columns = np.mgrid[: puppet.photo.shape[0], : puppet.photo.shape[1]]
-    x, y = puppet.head.face_centre
-    beyond = (np.abs(columns - x) > width / 2) | (np.abs(rows - y) > height / 2)
+    across, down = np.abs(columns - (x0 + x1) / 2), np.abs(rows - (y0 + y1) / 2)
+    beyond = (across > 0.75 * (x1 - x0)) | (down > 0.75 * (y1 - y0))
     for number, frame in enumerate(rendered(inputs)):
         if number % 8:
             continue

@@ -176,7 +176,8 @@ def tiny_whisper() -> WhisperModel:
 
 
 def tiny_audio2token() -> AudioToToken:
-    return AudioToToken.shaped_as(tiny.AUDIO_SHAPES["audio2token"] | {"norm.weight": (tiny.CONTEXT,)})
+    hidden, inputs = tiny.AUDIO_SHAPES["audio2token"]["proj1.weight"]
+    return AudioToToken(inputs=inputs, hidden=hidden, tokens=tiny.AUDIO_TOKENS, width=tiny.CONTEXT)
 
 
 @pytest.mark.parametrize(("memory", "stays"), [("fast", True), ("lean", False)])
