@@ -73,11 +73,11 @@ class Batch:
         """The rows that are these jobs."""
         return lines.row_views(self._farm.books, jobs)
 
-    def changes(self, *, most: int = SHOWN) -> Iterator[BatchView]:
+    def changes(self) -> Iterator[BatchView]:
         """A view now and after every change, until all rows have ended."""
         last = None
         while True:
-            view = self.view(most=most)
+            view = self.view()
             if view != last:
                 yield view
             last = view

@@ -18,7 +18,6 @@ Kind = Literal["portrait", "speech", "subtitles", "manifest", "other"]
 DEFAULTS = "_defaults.yaml"
 HOLD, MANIFESTS_ONLY = ".hold", ".manifests"
 ERROR_SUFFIX = ".error.json"
-REPORT_SUFFIX = ".report.json"
 LONGEST_KEY_BYTES = 1024
 """What S3 takes as a key, in UTF-8."""
 LONGEST_NAME = 200

@@ -85,7 +85,7 @@ def storage_pause(books: Books) -> StoragePause | None:
 
 def storage_check_due(books: Books) -> bool:
     """Whether storage is paused and should be tried now; whoever hears yes tries it."""
-    return bool(books._run("storage", what="due", check_ms=round(1000 * CHECK_SECONDS)).get("due"))
+    return bool(books._run("storage", what="due", check_ms=round(1000 * CHECK_SECONDS))["due"])
 
 
 def storage_works(books: Books) -> None:

@@ -27,7 +27,6 @@ GIVE_UP_SECONDS = 24 * 3600.0
 KEEP_SECONDS = 7 * 24 * 3600.0
 MOST_KEPT = 10_000
 """Delivered and given-up ones that are listed, of each kind."""
-STATES = ("pending", "delivered", "failed")
 
 
 @dataclass(frozen=True)
@@ -57,8 +56,9 @@ class Taken:
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """A webhook as it stands. state: of STATES. about: the job or batch. to: whose webhook it is, "job", "batch" or
-    "farm". receiver: scheme, host and port. at: when it happened; due, ended: Unix seconds. problem: of the last try.
+    """A webhook as it stands. state: "pending", "delivered" or "failed". about: the job or batch. to: whose webhook
+    it is, "job", "batch" or "farm". receiver: scheme, host and port. at: when it happened; due, ended: Unix seconds.
+    problem: of the last try.
     """
 
     id: str

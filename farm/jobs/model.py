@@ -164,7 +164,7 @@ class JobView:
     current: int | None = None
     review: tuple[Finding, ...] = ()
     licence: str = ""
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
     rendered: int = 0
     stitch_seconds: float | None = None
 

@@ -36,12 +36,11 @@ class RedisServer:
 
 @dataclass(frozen=True)
 class S3Server:
-    """A running S3 server with path-style addresses and any region. buckets: a folder below it is a bucket."""
+    """A running S3 server with path-style addresses and any region."""
 
     endpoint: str
     access_key: str
     secret_key: str
-    buckets: Path
     child: Child
 
 
@@ -146,7 +145,7 @@ def start_s3(
         environ = rclone_environ(access_key, secret_key)
         child = start_child(server_command("s3", arguments, folder, log, environ))
         child.wait_until(lambda: "Starting s3 server on" in child.log_text(), seconds=READY_SECONDS)
-        return S3Server(f"http://{LOOPBACK}:{port}", access_key, secret_key, buckets, child)
+        return S3Server(f"http://{LOOPBACK}:{port}", access_key, secret_key, child)
 
     return on_port(port, start)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import psutil
@@ -42,7 +42,7 @@ class State:
     step: str = ""
     code: str = ""
     message: str = ""
-    services: tuple[Service, ...] = field(default=())
+    services: tuple[Service, ...] = ()
 
     @classmethod
     def of_this_process(cls) -> State:

@@ -17,4 +17,4 @@ for _, slot in ipairs(redis.call('ZRANGE', SLOTS, 0, -1)) do
     still_out(slot)
   end
 end
-return answer({due = due, any_due = #due > 0})
+return answer({due = due})

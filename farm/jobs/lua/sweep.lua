@@ -94,5 +94,4 @@ for _, member in ipairs(redis.call('ZRANGEBYSCORE', OUTBOX, '-inf', now, 'LIMIT'
   end
 end
 report.due = due
-report.any_due = #due > 0
 return answer(report)
