@@ -20,7 +20,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from farm.jobs.batches import batch_jobs, batch_row, enter_batch
+from farm.batch.lines import jobs_of_rows
+from farm.jobs.batches import batch_row, enter_batch
 from farm.jobs.model import PLAN, STITCH
 from farm.jobs.store import AttemptFailure, Books, Lease
 from farm.local.servers import redis_server
@@ -142,7 +143,7 @@ def choosing(jobs: int, chunks: int, rounds: int) -> dict[str, Any]:
         turns = times_to_choose(books, rounds)
         began = time.perf_counter()
         row = batch_row(books, batch)
-        page = batch_jobs(books, batch, 0, 99)
+        page = jobs_of_rows(books, batch, 0, 99)
         found["count_ms"] = round(1000 * (time.perf_counter() - began), 2)
         if (row.total, sum(row.counts.values()), len(page)) != (jobs, jobs, min(100, jobs)):
             raise ValueError(f"{row.total} jobs, {row.counts}, {len(page)} on the page")

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from engine.media.subtitles import Cue
 
-    Box = tuple[float, float, float, float]
-
 Spec = TypeVar("Spec", RenderSpec, OutputSpec)
 
 SHORTEST_SPEECH_SECONDS = 0.2
@@ -45,16 +43,11 @@ _LEFT_OPEN = {each.name for each in fields(OutputSpec) if each.default is None}
 
 @dataclass(frozen=True)
 class Checked:
-    """Inputs that can be rendered. portrait_size: (width, height); face: box (x0, y0, x1, y1) in its pixels.
-
-    pixels: of a rendered frame.
-    """
+    """Inputs that can be rendered. pixels: of a rendered frame."""
 
     spec: RenderSpec
     output: OutputSpec
     speech: SpeechInfo
-    portrait_size: tuple[int, int]
-    face: Box
     pixels: int
     warnings: tuple[str, ...]
 
@@ -73,13 +66,12 @@ class _Findings:
 
 @dataclass(frozen=True)
 class PortraitLook:
-    """What was seen of a portrait. size: (width, height); size and face are None where it cannot be rendered."""
+    """What was seen of a portrait. size: (width, height), None where it cannot be rendered."""
 
     name: str
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     size: tuple[int, int] | None = None
-    face: Box | None = None
 
 
 @dataclass(frozen=True)
@@ -108,26 +100,6 @@ class Looks:
     portrait: PortraitLook
     speech: SpeechLook
     subtitles: SubtitlesLook | None = None
-
-
-def preflight(
-    portrait: Path,
-    speech: Path,
-    parameters: Mapping[str, Any],
-    *,
-    duration: float | None,
-    max_speech_seconds: float,
-    chunk_seconds: float | None,
-    declared: Mapping[str, float] | None,
-    subtitles: Path | None = None,
-) -> Checked:
-    """Look at everything a job is made of, and judge it. Raises InputRefusedError with every problem at once."""
-    looks = Looks(
-        look_at_portrait(portrait),
-        look_at_speech(speech, max_speech_seconds=max_speech_seconds),
-        look_at_subtitles(subtitles) if subtitles is not None else None,
-    )
-    return judge(looks, parameters, duration=duration, chunk_seconds=chunk_seconds, declared=declared)
 
 
 def judge(
@@ -159,9 +131,9 @@ def judge(
     pixels = _frame_pixels(picture.size, spec, found) if spec and picture.size else 0
     if spec and declared is not None:
         _check_slots(spec.renderer, pixels, declared, found)
-    if found.problems or not (spec and output and picture.size and picture.face and sound.info):
+    if found.problems or not (spec and output and picture.size and sound.info):
         raise InputRefusedError(found.problems)
-    return Checked(spec, output, sound.info, picture.size, picture.face, pixels, tuple(found.warnings))
+    return Checked(spec, output, sound.info, pixels, tuple(found.warnings))
 
 
 def _check_parameters(parameters: Mapping[str, Any], found: _Findings) -> tuple[RenderSpec | None, OutputSpec | None]:
@@ -232,7 +204,7 @@ def look_at_portrait(path: Path) -> PortraitLook:
         warnings = (f"portrait {path.name} {words}",)
     if problems := face_problems(faces[0], size):
         return PortraitLook(path.name, tuple(f"portrait {path.name}: {problem}" for problem in problems), warnings)
-    return PortraitLook(path.name, (), warnings, size, faces[0].box)
+    return PortraitLook(path.name, (), warnings, size)
 
 
 def look_at_speech(path: Path, *, max_speech_seconds: float) -> SpeechLook:

@@ -138,10 +138,10 @@ def batch_ids(books: Books, *, owner: str | None = None) -> list[str]:
     return [batch for batch, of_batch in zip(ids, owners, strict=True) if owner in {None, of_batch}]
 
 
-def batch_jobs(books: Books, id: str, start: int = 0, stop: int = -1) -> list[str]:
-    """Jobs of a batch in the order of its rows, start and stop counted from 0, both in; -1 is the last."""
+def batch_jobs(books: Books, id: str) -> list[str]:
+    """Jobs of a batch in the order of its rows."""
     with books.reaching():
-        return cast("list[str]", books.client.zrange(f"farm:batch:{id}:jobs", start, stop))
+        return cast("list[str]", books.client.zrange(f"farm:batch:{id}:jobs", 0, -1))
 
 
 def batch_numbers(books: Books, id: str) -> dict[str, int]:

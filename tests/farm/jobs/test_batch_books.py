@@ -63,7 +63,6 @@ def test_a_batch_counts_its_jobs_through_their_life(desk: Desk) -> None:
     desk.books.decide(second, "retry", who="ann")
     assert _counts(desk, batch) == {"done": 1, "planning": 1}
     assert batch_jobs(desk.books, batch) == [first, second]
-    assert batch_jobs(desk.books, batch, 1, 1) == [second]
 
 
 def test_a_batch_is_known_by_owner_and_name_and_goes_on_with_what_is_asked_for_last(desk: Desk) -> None:
