@@ -13,6 +13,7 @@ from engine.media.image import load_portrait, render_size
 from engine.media.subtitles import fitted, read_srt
 from engine.spec import BLURRY_BELOW_STEPS, FRAME_RATE, OutputSpec, RenderSpec
 from farm.errors import InputRefusedError
+from farm.jobs.model import no_slot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -129,8 +130,8 @@ def judge(
     if looks.subtitles is not None:
         _check_subtitles(looks.subtitles, sound.info, found)
     pixels = _frame_pixels(picture.size, spec, found) if spec and picture.size else 0
-    if spec and declared is not None:
-        _check_slots(spec.renderer, pixels, declared, found)
+    if spec and declared is not None and (missing := no_slot(spec.renderer, pixels, declared)):
+        found.warnings.append(f"{missing}; the job will wait")
     if found.problems or not (spec and output and picture.size and sound.info):
         raise InputRefusedError(found.problems)
     return Checked(spec, output, sound.info, pixels, tuple(found.warnings))
@@ -276,17 +277,6 @@ def _check_duration(duration: float, speech: SpeechLook, found: _Findings) -> No
         found.problems.append(
             f"duration is {duration:g} s but speech {speech.name} lasts {speech.info.seconds:.3f} s, "
             f"wanted the same within a frame ({FRAME_SECONDS:g} s)"
-        )
-
-
-def _check_slots(renderer: str, pixels: int, declared: Mapping[str, float], found: _Findings) -> None:
-    if renderer not in declared:
-        offered = f"there are: {', '.join(sorted(declared))}" if declared else "no slot is up"
-        found.warnings.append(f"no slot of this farm offers renderer {renderer!r}, the job will wait; {offered}")
-    elif pixels > declared[renderer]:
-        found.warnings.append(
-            f"no slot of this farm has memory for frames of {pixels:,} pixels, the job will wait; "
-            f"the largest takes {declared[renderer]:,}"
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
@@ -13,7 +12,7 @@ from farm.errors import BooksUnreachableError
 from farm.job import Job
 from farm.jobs import health, hooks, views
 from farm.jobs.batches import batch_ids, batch_row
-from farm.jobs.model import DEFAULT_PRIORITY, JobView, SlotView
+from farm.jobs.model import DEFAULT_PRIORITY, JobView, SlotView, largest_frames
 from farm.jobs.store import Books
 from farm.recover import Recovered, recover
 from farm.settings import Settings
@@ -209,12 +208,7 @@ class Farm:
 
     def declared(self) -> dict[str, float]:
         """Renderers that the farm's slots offer now, each with the most pixels of a frame that one of them takes."""
-        most: dict[str, float] = {}
-        for slot in self.slots():
-            pixels = math.inf if slot.most_pixels is None else slot.most_pixels
-            if slot.state != "lost":
-                most |= {renderer: max(pixels, most.get(renderer, 0)) for renderer in slot.renderers}
-        return most
+        return largest_frames(slot for slot in self.slots() if slot.state != "lost")
 
     def job(self, id: str) -> Job:
         """A job by its id; raises NotFoundError."""

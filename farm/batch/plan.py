@@ -21,7 +21,8 @@ from farm.batch.ahead import ahead_of
 from farm.batch.span import Span
 from farm.estimate import chunk_length, geometry_for, speed_of, unknown_geometry
 from farm.jobs import views
-from farm.jobs.load import Load, load_of
+from farm.jobs.load import AWAY, Load, load_of
+from farm.jobs.model import largest_frames, no_slot
 from farm.jobs.speeds import REFERENCE_PIXELS, Speed, Work, speeds_of
 from farm.submission import settled
 
@@ -145,9 +146,10 @@ def plan_rights(farm: Farm, rights: Sequence[Right], *, there: int, batch: str |
 
 @dataclass(frozen=True)
 class _Look:
-    """The farm as it is now. loads: by renderer."""
+    """The farm as it is now. largest: pixels of a frame that some slot takes, by renderer. loads: by renderer."""
 
     slots: tuple[SlotView, ...]
+    largest: Mapping[str, float]
     loads: Mapping[str, Load]
     speeds: Mapping[Work, Speed]
     cpu_workers: int
@@ -159,9 +161,10 @@ class _Look:
         for right in rights:
             renderer = right.checked.spec.renderer
             last[renderer] = max(right.lesson.priority, last.get(renderer, 0))
-        usable = [slot for slot in views.slot_views(farm.books) if slot.state in {"idle", "busy", "loading"}]
+        usable = [slot for slot in views.slot_views(farm.books) if slot.state not in AWAY]
         return cls(
             tuple(slot for slot in usable if set(slot.renderers) & set(last)),
+            largest_frames(usable),
             {renderer: load_of(farm.books, renderer, priority=priority) for renderer, priority in last.items()},
             speeds_of(farm.books),
             len(views.cpu_workers(farm.books)),
@@ -235,9 +238,9 @@ def _devices(part: Part, look: _Look, settings: Settings) -> list[OnDevice]:
 def _finish(parts: Sequence[Part], look: _Look, settings: Settings) -> tuple[Span | None, Span | None, list[str]]:
     """Seconds from now until all is done, how many of them more slots save, and what that rests on."""
     notes = [
-        f"no slot {_lacks(part, look)} now, so nobody can say when it is done"
+        f"{missing}, so nobody can say when it is done"
         for part in parts
-        if not look.of_part(part)
+        if (missing := no_slot(part.renderer, part.pixels, look.largest))
     ]
     notes += [
         f"renderer {part.renderer!r} was not measured yet on {device}, so nobody can say when it is done"
@@ -253,12 +256,6 @@ def _finish(parts: Sequence[Part], look: _Look, settings: Settings) -> tuple[Spa
     if look.cpu_workers == 0:
         notes.append("no cpu worker shows itself: nothing is planned or stitched until one does")
     return now.at_least(around), now.at_least(around).minus(then.at_least(around)), notes
-
-
-def _lacks(part: Part, look: _Look) -> str:
-    if any(part.renderer in slot.renderers for slot in look.slots):
-        return f"has memory for frames of {part.pixels:,} pixels"
-    return f"offers renderer {part.renderer!r}"
 
 
 def _busy(parts: Sequence[Part], look: _Look, settings: Settings, more: int) -> Span:

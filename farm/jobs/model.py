@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from farm.jobs.redo import Redo
+    from farm.jobs.turn import Place
 
 PRIORITIES = range(10)
 """0 is served first."""
@@ -219,3 +221,22 @@ class SlotView:
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def largest_frames(slots: Iterable[SlotView | Place]) -> dict[str, float]:
+    """Pixels of the largest frame that one of these slots takes, by renderer."""
+    largest: dict[str, float] = {}
+    for slot in slots:
+        pixels = math.inf if slot.most_pixels is None else slot.most_pixels
+        largest |= {renderer: max(pixels, largest.get(renderer, 0)) for renderer in slot.renderers}
+    return largest
+
+
+def no_slot(renderer: str, pixels: int, most: Mapping[str, float]) -> str | None:
+    """Why no slot can take such frames, None where one can. most: pixels of the largest frame, by renderer."""
+    if renderer not in most:
+        there = f"they offer {', '.join(sorted(most))}" if most else "no slot is at work"
+        return f"no slot offers renderer {renderer!r}: {there}"
+    if pixels > most[renderer]:
+        return f"no slot has memory for frames of {pixels:,} pixels: the largest takes {most[renderer]:,}"
+    return None

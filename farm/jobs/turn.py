@@ -34,6 +34,10 @@ class Place:
     whose: frozenset[tuple[str, str]]
     why_out: str
 
+    def takes(self, pixels: int) -> bool:
+        """Whether frames of so many pixels fit into its memory."""
+        return self.most_pixels is None or pixels <= self.most_pixels
+
 
 @dataclass(frozen=True)
 class Before:

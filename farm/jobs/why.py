@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from farm.jobs import turn, views
 from farm.jobs.batches import batch_row
-from farm.jobs.model import PLAN, STITCH, JobState, UnitState
+from farm.jobs.model import PLAN, STITCH, JobState, UnitState, largest_frames, no_slot
 from farm.jobs.policy import policy_of
 from farm.messages import CPU_LISTS
 
@@ -146,7 +146,7 @@ def _on_slots(books: Books, job: str, fields: dict[str, str]) -> Found:
     units = _units(books, job, fields)
     waits = None
     if units.in_line:
-        waits = _storage(books) or _no_slot(books, job, fields) or _limit(books, fields) or _turn(books, fields)
+        waits = _storage(books) or _in_line(books, job, fields)
     elif units.put_off:
         waits = _storage(books) or _put_off(books, job)
     if units.rendering:
@@ -177,19 +177,18 @@ def _put_off(books: Books, job: str) -> Found:
     return "outage", f"It waits {_left(min(due, default=0), seconds)} after an outage before it is tried again."
 
 
-def _no_slot(books: Books, job: str, fields: dict[str, str]) -> Found | None:
-    """Where no slot could take it, whoever else waits."""
-    renderer, pixels = fields["renderer"], int(fields.get("pixels", 0))
+def _in_line(books: Books, job: str, fields: dict[str, str]) -> Found:
     floor = turn.places(books)
-    offering = [place for place in floor if renderer in place.renderers]
-    if not offering:
-        known = sorted({name for place in floor for name in place.renderers})
-        there = f"they offer {', '.join(known)}" if known else "no slot is at work"
-        return "renderer", f"No slot offers the renderer {renderer!r}: {there}."
-    fitting = [place for place in offering if place.most_pixels is None or pixels <= place.most_pixels]
-    if not fitting:
-        most = max(place.most_pixels or 0 for place in offering)
-        return "memory", f"No slot has memory for its frames of {pixels:,} pixels: the largest takes {most:,}."
+    renderer, pixels = fields["renderer"], int(fields.get("pixels", 0))
+    largest = largest_frames(floor)
+    if missing := no_slot(renderer, pixels, largest):
+        return "memory" if renderer in largest else "renderer", f"{missing[0].upper()}{missing[1:]}."
+    fitting = [place for place in floor if renderer in place.renderers and place.takes(pixels)]
+    return _none_free(books, job, fitting) or _limit(books, fields, floor) or _turn(books, fields, fitting)
+
+
+def _none_free(books: Books, job: str, fitting: Sequence[Place]) -> Found | None:
+    """Where no slot could take it, whoever else waits."""
     with books.reaching():
         off = cast("set[str]", books.client.smembers(f"farm:job:{job}:off"))
     free = [place for place in fitting if place.name not in off]
@@ -201,10 +200,9 @@ def _no_slot(books: Books, job: str, fields: dict[str, str]) -> Found | None:
     return None
 
 
-def _limit(books: Books, fields: dict[str, str]) -> Found | None:
+def _limit(books: Books, fields: dict[str, str], floor: Sequence[Place]) -> Found | None:
     owner, batch = fields["owner"], fields.get("batch")
-    floor, most = turn.places(books), policy_of(books).limit(owner)
-    used = turn.slots_used(floor, owner=owner)
+    most, used = policy_of(books).limit(owner), turn.slots_used(floor, owner=owner)
     if most is not None and used >= most:
         return "owner limit", f"{owner} uses {_counted(used, 'slot')}, and owner_limits allows {most} at once."
     if not batch:
@@ -216,17 +214,10 @@ def _limit(books: Books, fields: dict[str, str]) -> Found | None:
     return None
 
 
-def _turn(books: Books, fields: dict[str, str]) -> Found:
+def _turn(books: Books, fields: dict[str, str], fitting: Sequence[Place]) -> Found:
     """It could go anywhere, and others were before it."""
-    pixels = int(fields.get("pixels", 0))
-    fitting = [
-        place
-        for place in turn.places(books)
-        if place.state == "ready"
-        and fields["renderer"] in place.renderers
-        and (place.most_pixels is None or pixels <= place.most_pixels)
-    ]
-    first = turn.before(books, fields, {name for place in fitting for name in place.renderers})
+    ready = [place for place in fitting if place.state == "ready"]
+    first = turn.before(books, fields, {name for place in ready for name in place.renderers})
     theirs = [
         words
         for number, words in (
@@ -237,10 +228,10 @@ def _turn(books: Books, fields: dict[str, str]) -> Found:
     ]
     comes = "comes" if first.jobs + first.owners == 1 else "come"
     place = f"{' and '.join(theirs)} {comes} first" if theirs else "it is the next"
-    free = sum(not one.full for one in fitting)
+    free = sum(not one.full for one in ready)
     return (
         "turn",
-        f"It waits its turn: of {_counted(len(fitting), 'slot')} for it {free or 'none'} has room, and {place}.",
+        f"It waits its turn: of {_counted(len(ready), 'slot')} for it {free or 'none'} has room, and {place}.",
     )
 
 

@@ -355,14 +355,14 @@ def test_a_duration_unlike_the_speech_names_both(duration: float, said: str, ton
 def test_a_renderer_that_no_slot_offers_makes_the_job_wait(tone: Path) -> None:
     assert check(speech=tone, renderer="sonic", declared=None).warnings == (), "not known, so nothing is said"
     (warning,) = check(speech=tone, renderer="sonic", declared=dict.fromkeys(("preview", "draft"), math.inf)).warnings
-    assert warning == "no slot of this farm offers renderer 'sonic', the job will wait; there are: draft, preview"
+    assert warning == "no slot offers renderer 'sonic': they offer draft, preview; the job will wait"
     (warning,) = check(speech=tone, declared={}).warnings
-    assert warning == "no slot of this farm offers renderer 'preview', the job will wait; no slot is up"
+    assert warning == "no slot offers renderer 'preview': no slot is at work; the job will wait"
 
 
 @pytest.mark.parametrize("asked", [{"size": "1080p"}, {"framing": "face", "min_resolution": 1024}])
 def test_frames_that_no_slot_has_memory_for_make_the_job_wait(asked: dict[str, Any], tone: Path) -> None:
     found = check(speech=tone, declared={"preview": 1_000_000, "sonic": math.inf}, **asked)
-    said = "no slot of this farm has memory for frames of 1,048,576 pixels, the job will wait"
-    assert (found.pixels, found.warnings) == (1024 * 1024, (f"{said}; the largest takes 1,000,000",))
+    said = "no slot has memory for frames of 1,048,576 pixels: the largest takes 1,000,000; the job will wait"
+    assert (found.pixels, found.warnings) == (1024 * 1024, (said,))
     assert check(speech=tone, declared={"preview": 1024 * 1024}, **asked).warnings == ()

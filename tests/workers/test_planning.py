@@ -225,7 +225,7 @@ def test_a_dry_run_counts_or_names_what_will_hold_the_job(worker: Worker, settin
         large = farm.dry_run(PORTRAIT, speech, size="1080p")
     assert large.expected.seconds is None
     assert large.expected.words == ("frames of 1,048,576 pixels fit into the memory of none of 4 slots",)
-    assert [warning for warning in large.warnings if "no slot of this farm has memory" in warning]
+    assert [warning for warning in large.warnings if "no slot has memory" in warning]
 
 
 def test_a_dry_run_without_a_farm_plans_for_the_slots_of_the_settings(settings: Settings) -> None:

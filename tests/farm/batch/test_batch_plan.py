@@ -104,7 +104,7 @@ def test_what_nobody_measured_is_assumed_and_said_to_be_within_half_and_twice(ha
 
 def test_where_nobody_can_say_the_finish_the_reason_is_said(hand: Hand, course: Path) -> None:
     assert planned(hand.farm, course, 1).notes == (
-        "no slot offers renderer 'preview' now, so nobody can say when it is done",
+        "no slot offers renderer 'preview': no slot is at work, so nobody can say when it is done",
     )
     slot(hand, "a", renderers="preview,stripes")
     found = planned(hand.farm, course, 1, more="long.wav,ada.png,1,stripes\n")
@@ -117,7 +117,8 @@ def test_where_nobody_can_say_the_finish_the_reason_is_said(hand: Hand, course: 
 def test_slots_without_memory_for_a_batchs_largest_frames_are_not_counted_on(hand: Hand, course: Path) -> None:
     slot(hand, "a", most_pixels=256 * 256)
     (note,) = planned(hand.farm, course, 1).notes
-    assert note == "no slot has memory for frames of 262,144 pixels now, so nobody can say when it is done"
+    said = "no slot has memory for frames of 262,144 pixels: the largest takes 65,536"
+    assert note == f"{said}, so nobody can say when it is done"
     slot(hand, "b")
     alone = planned(hand.farm, course, 1).devices
     assert [each.slots for each in alone] == [1]

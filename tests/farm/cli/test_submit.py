@@ -57,7 +57,7 @@ def test_a_job_whose_frames_no_slot_has_memory_for_is_queued_with_a_warning(cli:
     hand.slot("gpu0", most_pixels=512 * 512)
     answer = cli("submit", *LESSON, "--size", "1080p")
     assert answer.code == 0
-    assert "Warning: no slot of this farm has memory for frames of 1,048,576 pixels, the job will wait; " in answer.err
+    assert "Warning: no slot has memory for frames of 1,048,576 pixels: " in answer.err
 
 
 def test_a_dry_run_refuses_what_a_submit_would_refuse(cli: Cli) -> None:

@@ -126,9 +126,9 @@ def test_chunks_in_hand_while_others_wait(desk: Desk) -> None:
 
 def test_no_slot_with_that_renderer(desk: Desk) -> None:
     job = desk.planned(renderer="sonic")
-    assert _why(desk, job) == ("renderer", "No slot offers the renderer 'sonic': no slot is at work.")
+    assert _why(desk, job) == ("renderer", "No slot offers renderer 'sonic': no slot is at work.")
     desk.slot("a", renderers=("preview", "stripes"))
-    assert _why(desk, job) == ("renderer", "No slot offers the renderer 'sonic': they offer preview, stripes.")
+    assert _why(desk, job) == ("renderer", "No slot offers renderer 'sonic': they offer preview, stripes.")
     desk.slot("lost", renderers=("sonic",), ttl=0)
     assert _why(desk, job)[0] == "renderer"
 
@@ -136,7 +136,7 @@ def test_no_slot_with_that_renderer(desk: Desk) -> None:
 def test_no_slot_with_that_memory(desk: Desk) -> None:
     job = desk.planned(pixels=1024 * 1024)
     desk.slot("a", most_pixels=512 * 512)
-    said = "No slot has memory for its frames of 1,048,576 pixels: the largest takes 262,144."
+    said = "No slot has memory for frames of 1,048,576 pixels: the largest takes 262,144."
     assert _why(desk, job) == ("memory", said)
 
 
