@@ -128,9 +128,10 @@ def all_lines(books: Books) -> list[Line]:
     """Every line that somebody stands in, in an order of their own: one read, however many jobs wait."""
     with books.reaching():
         depths = cast("dict[str, str]", books.client.hgetall("farm:depth"))
-    return [_line(name, int(chunks)) for name, chunks in sorted(depths.items())]
+    return [line_of(name, int(chunks)) for name, chunks in sorted(depths.items())]
 
 
-def _line(name: str, chunks: int) -> Line:
+def line_of(name: str, chunks: int) -> Line:
+    """A line by its name in the books, renderer:priority:pixels:batch:owner; only an owner may have a colon in it."""
     renderer, priority, pixels, batch, owner = name.split(":", 4)
     return Line(renderer, int(priority), int(pixels), batch, owner, chunks)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from farm.jobs.load import line_of
 from farm.jobs.views import slot_state
 from farm.messages import CPU_LISTS
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from farm.jobs.store import Books
 
-TALLY, DEPTH, LINE, PAUSED = "farm:tally", "farm:depth", "farm:line:", "farm:storage:paused"
+TALLY, DEPTH, PAUSED = "farm:tally", "farm:depth", "farm:storage:paused"
 
 
 @dataclass(frozen=True)
@@ -26,25 +27,6 @@ class Line:
     owner: str
     chunks: int
     age: float
-
-
-@dataclass(frozen=True)
-class _Name:
-    """A line by its name in the books, renderer:priority:pixels:batch:owner; only an owner may have a colon in it."""
-
-    text: str
-    priority: int
-    batch: str
-    owner: str
-
-    @classmethod
-    def of(cls, text: str) -> _Name:
-        _, priority, _, batch, owner = text.split(":", 4)
-        return cls(text, int(priority), batch, owner)
-
-    def with_jobs(self, chunks: int, first: list[tuple[str, float]], now: float) -> Line:
-        # between two looks at the books its last job may have left
-        return Line(self.priority, self.owner, chunks, now - first[0][1] / 1000 if first else 0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,9 +61,9 @@ def tallies(books: Books) -> Tallies:
         for key in ("farm:outbox", "farm:sent", "farm:leases", "farm:later"):
             pipe.zcard(key)
         (seconds, micros), tally, depth, swept, paused, plans, seen, *units = pipe.execute()
-        lines = [_Name.of(name) for name in depth]
+        lines = [line_of(name, int(chunks)) for name, chunks in depth.items()]
         for line in lines:
-            pipe.zrange(LINE + line.text, 0, 0, withscores=True)
+            pipe.zrange(line.key, 0, 0, withscores=True)
             pipe.hget(f"farm:batch:{line.batch}", "state")
         for line_of_plans in plans:
             pipe.zcard(f"farm:plans:{line_of_plans}")
@@ -97,7 +79,8 @@ def tallies(books: Books) -> Tallies:
         at=now,
         happened=_by_kind(tally),
         lines=tuple(
-            line.with_jobs(int(depth[line.text]), first, now)
+            # between two looks at the books its last job may have left
+            Line(line.priority, line.owner, line.chunks, now - first[0][1] / 1000 if first else 0.0)
             for line, (first, batch) in zip(lines, oldest, strict=True)
             if batch in {None, "open"}  # dispatch passes over the lines of a batch that is paused or was stopped
         ),
