@@ -204,22 +204,14 @@ class Storage:
                 raise
 
     def exists(self, key: str) -> bool:
-        try:
-            self.size(key)
-        except NotFoundError:
-            return False
-        return True
+        return self.head(key) is not None
 
     def size(self, key: str) -> int:
         """Bytes of an object."""
-        where = self.address(key)
-        with explained(where):
-            try:
-                return int(self._client.head_object(Bucket=where.bucket, Key=where.key)["ContentLength"])
-            except ClientError as error:
-                if _status(error) == 404:
-                    self._require_bucket()
-                raise
+        found = self.head(key)
+        if found is None:
+            raise refusal(self.address(key), "NoSuchKey", "")
+        return found.size
 
     def head(self, key: str) -> ObjectInfo | None:
         """An object as its server knows it; None where there is none."""
