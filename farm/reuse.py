@@ -7,7 +7,6 @@ made or taken by it, written after that segment's own commit; a marker beside it
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -66,7 +65,7 @@ def ground_of(request: JobRequest, hears: Hears) -> Ground:
 def maker_of(name: str, renderer: Renderer) -> str:
     """A loaded renderer in a word: two slots that give the same one draw the same frames."""
     kind = type(renderer)
-    return _digest([name, f"{kind.__module__}:{kind.__qualname__}", renderer.version, renderer.identity()])
+    return keys.digest_of([name, f"{kind.__module__}:{kind.__qualname__}", renderer.version, renderer.identity()])
 
 
 def makers_of(slots: Iterable[SlotView], renderer: str) -> set[str]:
@@ -80,7 +79,7 @@ def recipe_of(ground: Ground, plan: Plan, chunk: ChunkSpec, *, maker: str, speec
     del place["index"]  # how many chunks lie before it decides nothing
     drawn = grown(chunk, plan.frames25) if ground.output.smoothing else chunk
     touched = ground.hears(drawn, plan.gen_frames, ground.spec)
-    return _digest(
+    return keys.digest_of(
         {
             **_shared(ground),
             "maker": maker,
@@ -94,7 +93,7 @@ def recipe_of(ground: Ground, plan: Plan, chunk: ChunkSpec, *, maker: str, speec
 
 def lesson_of(ground: Ground, geometry: Geometry) -> str:
     """The digest of all that decides a job's frames but how it is cut: a lesson that comes again is cut as it was."""
-    return _digest({**_shared(ground), "speech": ground.speech, "geometry": asdict(geometry)})
+    return keys.digest_of({**_shared(ground), "speech": ground.speech, "geometry": asdict(geometry)})
 
 
 def planned_before(storage: Storage, lesson: str) -> str | None:
@@ -186,7 +185,3 @@ def _sound(speech: SpeechReader, start: int, stop: int) -> str:
     for at in range(start, stop, BLOCK):
         digest.update(speech.read(at, min(at + BLOCK, stop)).astype("<i2").tobytes())
     return digest.hexdigest()
-
-
-def _digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

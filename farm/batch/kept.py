@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -130,4 +128,4 @@ def restore_batches(books: Books, storage: Storage) -> list[str]:
 
 
 def _name(owner: str, name: str) -> str:
-    return keys.batch_name(hashlib.sha256(json.dumps([owner, name]).encode()).hexdigest())
+    return keys.batch_name(keys.digest_of([owner, name]))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from engine.spec import OutputSpec, RenderSpec
+from farm.storage import keys
 
 REQUEST_VERSION = 1
 
@@ -86,18 +86,14 @@ class JobRequest:
 
 def own_token(token: str) -> str:
     """What a submitter's own token is known by: it alone decides whether two submits are one job."""
-    return _digest("token", token)
+    return keys.digest_of(["token", token])
 
 
 def content_token(owner: str, spec: RenderSpec, output: OutputSpec, **content: str | float | None) -> str:
     """Without a token, owner, settings and content decide: what the inputs hold, not how they are called."""
-    return _digest("content", owner, spec.to_dict(), output.to_dict(), content)
+    return keys.digest_of(["content", owner, spec.to_dict(), output.to_dict(), content])
 
 
 def row_token(batch: str, token: str) -> str:
     """What a batch's row is known by there: the same lesson in another batch is another job."""
-    return _digest("row", batch, token)
-
-
-def _digest(*parts: Any) -> str:
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return keys.digest_of(["row", batch, token])

@@ -27,9 +27,11 @@ Parts of a key are checked where the key is made, so that no name from outside c
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from farm.errors import NotFoundError
 
@@ -100,6 +102,11 @@ def job_object(key: str) -> JobObject | None:
         redone,
         rollback,
     )
+
+
+def digest_of(value: Any) -> str:
+    """What a value is known by for ever: SHA-256 of its JSON, which therefore stays as it is to the byte."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def asset(sha256: str) -> str:
