@@ -67,11 +67,7 @@ local function take_out(slot, cause, why, pause)
   redis.call('PEXPIRE', health_key(slot), FORGET_HEALTH_MS)
   redis.call('HSET', key, 'why_out', why)
   if get(key, 'state') == 'ready' then redis.call('HSET', key, 'state', cause == 'failures' and 'sick' or 'out') end
-  local sent = get(key, 'next')
-  if sent then
-    local job, chunk = split(sent)
-    if unit_state(job, chunk) == 'sent' then move_unit(job, chunk, 'waiting') end
-  end
+  take_back_next(slot)
 end
 
 -- The probe came out wrong: the next one later, and ever later.

@@ -2,7 +2,7 @@
 -- then the first chunk. A slot has at most one message waiting. Idle slots choose first; with nothing left in the books
 -- an idle slot takes what waits at a busy or a lost one.
 if redis.call('EXISTS', DEPTH) == 0 and redis.call('EXISTS', SENT) == 0 then return '[]' end
-if redis.call('EXISTS', 'farm:storage:paused') == 1 then return '[]' end
+if storage_is_paused() then return '[]' end
 
 local weights, limits, half_life = get(POLICY, 'weights', 'limits', 'half_life_ms')
 weights, limits = cjson.decode(weights or '{}'), cjson.decode(limits or '{}')
@@ -97,7 +97,7 @@ local function batch_may(batch, slot, from)
 end
 
 local function fits(slot, pixels) return not slot.most_pixels or tonumber(pixels or 0) <= slot.most_pixels end
-local function kept_off(slot, job) return redis.call('SISMEMBER', job_key(job) .. ':off', slot.name) == 1 end
+local function kept_off(slot, job) return redis.call('SISMEMBER', off_key(job), slot.name) == 1 end
 
 -- Slot time used lately, and what is in hand, for the owner's weight.
 local shares = {}

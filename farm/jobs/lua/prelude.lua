@@ -222,6 +222,13 @@ local function take_back(job) take_back_all(function(other) return other == job 
 local function take_back_batch(batch)
   take_back_all(function(job) return get(job_key(job), 'batch') == batch end)
 end
+-- Also one of a slot that will not come to it.
+local function take_back_next(slot)
+  local sent = get(slot_key(slot), 'next')
+  if not sent then return end
+  local job, chunk = split(sent)
+  if unit_state(job, chunk) == 'sent' then move_unit(job, chunk, 'waiting') end
+end
 
 -- A failure that was forgiven and is tried again is not forgiven once more.
 local function forgive_at_most(batch, failed)

@@ -6,11 +6,7 @@ if not arg.gone then
   redis.call('HSET', key, 'state', 'draining')
   return answer({ok = true})
 end
-local sent = get(key, 'next')
-if sent then
-  local job, chunk = split(sent)
-  if unit_state(job, chunk) == 'sent' then move_unit(job, chunk, 'waiting') end
-end
+take_back_next(arg.slot)
 -- It had its time to hand back or deliver, and nobody is to blame.
 lose_all(arg.slot, {burn = false, message = arg.slot .. ' was stopped'})
 forget_slot(arg.slot)
