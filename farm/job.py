@@ -12,7 +12,7 @@ from engine.spec import FRAME_RATE
 from farm import decisions, redo, versions
 from farm.errors import InputRefusedError, JobFailedError, NotAllowedError, NotFoundError
 from farm.jobs import views
-from farm.jobs.model import PLAN, PRIORITIES, Event, JobState, JobView, VersionView
+from farm.jobs.model import PLAN, Event, JobState, JobView, VersionView, priority_problems
 from farm.jobs.request import JobRequest
 from farm.jobs.why import Why, why
 from farm.storage import keys
@@ -129,8 +129,8 @@ class Job:
 
     def set_priority(self, priority: int) -> None:
         """0 is served first, 9 last; acts on the next chunk."""
-        if type(priority) is not int or priority not in PRIORITIES:
-            raise InputRefusedError([f"priority is {priority}, wanted 0 to 9"])
+        if problems := priority_problems(priority):
+            raise InputRefusedError(problems)
         self._decide("priority", value=priority)
 
     def _decide(self, what: str, *, value: int | None = None) -> None:

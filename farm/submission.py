@@ -18,7 +18,7 @@ from engine.spec import RenderSpec
 from farm.errors import InputRefusedError
 from farm.hooks.receiver import url_problems
 from farm.jobs import views
-from farm.jobs.model import DEFAULT_PRIORITY, PLAN, PRIORITIES, JobState
+from farm.jobs.model import DEFAULT_PRIORITY, PLAN, JobState, priority_problems
 from farm.jobs.request import InBatch, JobRequest, content_token, own_token
 from farm.jobs.store import cpu_message
 from farm.settings import renderer_problems
@@ -135,7 +135,7 @@ def check(
 
     labels = {"name": lesson.name, "owner": lesson.owner, "token": lesson.token, "consent": lesson.consent or None}
     problems = [*found, *label_problems(**labels)]
-    problems += _priority_problems(lesson.priority)
+    problems += priority_problems(lesson.priority)
     problems += renderer_problems(lesson.parameters.get("renderer", RenderSpec.renderer))
     problems += url_problems(lesson.webhook, private=settings.webhook_private) if lesson.webhook else []
     try:
@@ -263,12 +263,6 @@ def label_problems(**labels: str | None) -> list[str]:
         for label, value in labels.items()
         if value is not None and not (1 <= len(value) <= LONGEST_NAME and value.isprintable())
     ]
-
-
-def _priority_problems(priority: int) -> list[str]:
-    if type(priority) is int and priority in PRIORITIES:
-        return []
-    return [f"priority is {priority}, wanted 0 to 9"]
 
 
 def _text(name: str) -> str:

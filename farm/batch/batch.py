@@ -14,7 +14,7 @@ from farm.batch import decided, kept, lines, progress, report
 from farm.batch.pilot import pilot_of
 from farm.errors import InputRefusedError, NotAllowedError, NotFoundError
 from farm.jobs.batches import batch_row, decide_batch
-from farm.jobs.model import PRIORITIES, JobState
+from farm.jobs.model import JobState, priority_problems
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -137,8 +137,8 @@ class Batch:
 
     def set_priority(self, priority: int, *, on_progress: OnShare = lambda _: None) -> Moved:
         """0 is served first, 9 last; acts on the next chunk of every row that has not ended."""
-        if type(priority) is not int or priority not in PRIORITIES:
-            raise InputRefusedError([f"priority is {priority}, wanted 0 to 9"])
+        if problems := priority_problems(priority):
+            raise InputRefusedError(problems)
         return self._each(self._jobs_in(lambda state: not state.ended), "priority", on_progress, value=priority)
 
     def release(self) -> int:

@@ -27,7 +27,7 @@ from farm.preflight import (
 from farm.storage.s3 import sha256_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from farm.batch.rows import Row
     from farm.preflight import Checked
@@ -108,6 +108,11 @@ def check_rows(
     edits = {row.lesson.edit_of for row in rows if row.lesson is not None}
     wrong = {job: edit_problems(storage, job) for job in edits}
     return [_checked(row, seen, settings, declared, wrong) for row in rows]
+
+
+def problems_of(rows: Iterable[CheckedRow]) -> list[str]:
+    """One sentence for each reason, with the row's number before it."""
+    return [f"row {row.row.number}: {problem}" for row in rows for problem in row.problems]
 
 
 def look_at_files(

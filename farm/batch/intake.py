@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from farm.batch.check import CheckedRow, check_rows, local_file
+from farm.batch.check import CheckedRow, check_rows, local_file, problems_of
 from farm.batch.manifest import read_manifest
 from farm.batch.rows import Given, Row, rows_of
 from farm.errors import InputRefusedError
@@ -46,7 +46,7 @@ class BatchCheck:
     @property
     def problems(self) -> list[str]:
         """One sentence for each reason, with the row's number before it."""
-        return [f"row {row.row.number}: {problem}" for row in self.wrong for problem in row.problems]
+        return problems_of(self.rows)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -87,7 +87,7 @@ def check_batch(farm: Farm, manifest: str, *, defaults: str | None, given: Given
     """
     found = read_manifest(manifest, storage=farm.storage, defaults=defaults)
     owner = given.owner or found.defaults.get("owner") or farm.settings.owner
-    rows = _check(farm, rows_of(found, given, storage=farm.storage), owner, on_step)
+    rows = check_for(farm, rows_of(found, given, storage=farm.storage), owner, on_step)
     return BatchCheck(manifest=manifest, stem=found.stem, owner=owner, rows=tuple(rows))
 
 
@@ -151,7 +151,7 @@ def _submit_pilot(farm: Farm, check: BatchCheck, pilot: Pilot, whole: Submitted,
         before = pilot_of(farm.storage, whole.id)
         samples = pilot_samples(candidates.values(), pilot, folder=Path(folder), local=local, before=before)
         rows = [Row(one.row, one.lesson.name or "", one.who, one.lesson) for one in samples]
-        checked = _check(farm, rows, check.owner, on_step)
+        checked = check_for(farm, rows, check.owner, on_step)
         clips = submit_rows(farm, checked, terms, on_step)
     right = [(one, row.right) for one, row in zip(samples, checked, strict=True) if row.right is not None]
     of_clips = job_of_each(farm, clips.id, [clip for _, clip in right])
@@ -161,7 +161,8 @@ def _submit_pilot(farm: Farm, check: BatchCheck, pilot: Pilot, whole: Submitted,
     return clips.id
 
 
-def _check(farm: Farm, rows: Sequence[Row], owner: str, on_step: OnStep) -> list[CheckedRow]:
+def check_for(farm: Farm, rows: Sequence[Row], owner: str, on_step: OnStep) -> list[CheckedRow]:
+    """Hold rows against their files and the farm as it is now, as jobs of `owner`."""
     return check_rows(
         rows,
         storage=farm.storage,

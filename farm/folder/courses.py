@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from farm.batch.batch import Batch
-from farm.batch.check import check_rows
+from farm.batch.check import problems_of
 from farm.batch.columns import FILES
+from farm.batch.intake import check_for
 from farm.batch.lines import all_rows
 from farm.batch.manifest import read_manifest
 from farm.batch.rows import Given, outside, rows_of
@@ -74,7 +75,7 @@ class Courses:
             except NotFoundError:
                 if not self._have_moved(rows, checked):
                     raise
-        speeches, problems = self._speeches(batch, checked), _problems(checked)
+        speeches, problems = self._speeches(batch, checked), problems_of(checked)
         tries = claim.tries or tries_before(self._farm.books, self._inbox, claim)
         if tries:
             Batch(self._farm, batch).retry(only=speeches)
@@ -97,13 +98,7 @@ class Courses:
         """
         while True:
             located, files = self._located(rows)
-            checked = check_rows(
-                located,
-                storage=self._farm.storage,
-                settings=self._farm.settings.model_copy(update={"owner": owner}),
-                declared=self._farm.declared(),
-                on_file=lambda _done, _of: None,
-            )
+            checked = check_for(self._farm, located, owner, lambda _what, _done, _of: None)
             if all(row.right for row in checked) or not self._have_moved(rows, checked):
                 return checked, files
 
@@ -114,7 +109,7 @@ class Courses:
     def _submitted(self, claim: Claim, owner: str, checked: Sequence[CheckedRow]) -> str:
         """The batch that the right rows became."""
         if all(row.right is None for row in checked):
-            raise InputRefusedError(_problems(checked))
+            raise InputRefusedError(problems_of(checked))
         url = self._url + self._inbox.prefix + claim.main.path
         terms = Terms(name=names.batch_name(url), owner=owner, manifest=url)
         return submit_rows(self._farm, checked, terms, lambda _what, _done, _of: None).id
@@ -276,7 +271,3 @@ def _named(rows: Iterable[Row]) -> dict[str, str]:
     roles = {str(getattr(row.lesson, role)): role for row in rows if row.lesson for role in ROLES}
     roles.pop("None", None)
     return roles
-
-
-def _problems(checked: Iterable[CheckedRow]) -> list[str]:
-    return [f"row {row.row.number}: {problem}" for row in checked for problem in row.problems]

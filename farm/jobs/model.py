@@ -223,6 +223,13 @@ class SlotView:
         return asdict(self)
 
 
+def priority_problems(priority: int) -> list[str]:
+    """What is wrong with a priority."""
+    if type(priority) is int and priority in PRIORITIES:
+        return []
+    return [f"priority is {priority}, wanted 0 to 9"]
+
+
 def largest_frames(slots: Iterable[SlotView | Place]) -> dict[str, float]:
     """Pixels of the largest frame that one of these slots takes, by renderer."""
     largest: dict[str, float] = {}

@@ -405,7 +405,7 @@ def test_videos_of_speeches_that_differ_in_their_ending_alone_lie_side_by_side(d
     assert {"results/1.mp4", "results/1 row 3.mp4"} <= set(drop.lies())
 
 
-@pytest.mark.parametrize("moment", ["check_rows", "submit_rows"])
+@pytest.mark.parametrize("moment", ["check_for", "submit_rows"])
 def test_a_file_that_another_manifest_moves_meanwhile_is_found_where_it_went(
     drop: Drop, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
