@@ -200,7 +200,7 @@ def events(books: Books, job: str) -> list[Event]:
 
 
 def slot_views(books: Books) -> list[SlotView]:
-    """Every slot that ever reported, by name."""
+    """Every slot that the books list, by name: one that went silent is lost, and after an hour forgotten."""
     with books.reaching():
         seen = cast("list[tuple[str, float]]", books.client.zrange("farm:slots", 0, -1, withscores=True))
         with books.client.pipeline(transaction=False) as pipe:
