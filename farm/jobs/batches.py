@@ -72,7 +72,7 @@ def enter_batch(
     max_failures: jobs that may fail, as a number or "5%"; the batch stops when more have. rows: jobs that it will
     have, which percents are of. submitted: Unix seconds, if not now.
     """
-    found = books._run(
+    found = books.run(
         "batch",
         batch=id,
         name=name,
@@ -158,7 +158,7 @@ def decide_batch(books: Books, id: str, what: BatchDecision, *, who: str, value:
     Raises NotFoundError.
     """
     arguments = {} if value is None else {"value": value}
-    found = books._run("batch_decide", batch=id, what=what, who=who, **arguments)
+    found = books.run("batch_decide", batch=id, what=what, who=who, **arguments)
     if "refused" in found:
         raise NotFoundError(f"batch {id!r} is not in the books")
 
@@ -169,7 +169,7 @@ def hold_jobs(books: Books, jobs: Sequence[str], *, held: bool, who: str) -> int
         raise NotAllowedError(f"{len(jobs)} jobs cannot be held or released at once, at most {MOST_AT_ONCE} can")
     if not jobs:
         return 0
-    return int(books._run("hold", jobs=list(jobs), held=held, who=who)["changed"])
+    return int(books.run("hold", jobs=list(jobs), held=held, who=who)["changed"])
 
 
 def _name_key(owner: str, name: str) -> str:

@@ -53,13 +53,13 @@ class StoragePause:
 
 def slots_to_probe(books: Books) -> list[CalledSlot]:
     """Slots that must show now whether they are well; each is noted as called."""
-    found = books._run("probes_due", ring_ms=round(1000 * ANSWER_SECONDS))
+    found = books.run("probes_due", ring_ms=round(1000 * ANSWER_SECONDS))
     return [CalledSlot(row["slot"], row["why"]) for row in found["due"] or ()]
 
 
 def begin_probe(books: Books, slot: str) -> Probe | None:
     """What the slot must show; None where nobody wants to see anything."""
-    found = books._run("probe", slot=slot, call=secrets.token_hex(8), most_ms=round(1000 * PROBE_SECONDS))
+    found = books.run("probe", slot=slot, call=secrets.token_hex(8), most_ms=round(1000 * PROBE_SECONDS))
     if "refused" in found:
         return None
     return Probe(found["cause"], tuple(sorted(set(found["renderers"]))))
@@ -67,7 +67,7 @@ def begin_probe(books: Books, slot: str) -> Probe | None:
 
 def end_probe(books: Books, slot: str, verdict: Verdict, *, why: str = "") -> bool:
     """The slot gets work again, or stays out and is called later; False when nobody waits for its probe any more."""
-    return bool(books._run("probed", slot=slot, verdict=verdict, why=why)["recorded"])
+    return bool(books.run("probed", slot=slot, verdict=verdict, why=why)["recorded"])
 
 
 def take_proof(books: Books, slot: str) -> bool:
@@ -85,17 +85,17 @@ def storage_pause(books: Books) -> StoragePause | None:
 
 def storage_check_due(books: Books) -> bool:
     """Whether storage is paused and should be tried now; whoever hears yes tries it."""
-    return bool(books._run("storage", what="due", check_ms=round(1000 * CHECK_SECONDS))["due"])
+    return bool(books.run("storage", what="due", check_ms=round(1000 * CHECK_SECONDS))["due"])
 
 
 def storage_works(books: Books) -> None:
     """Work goes on, and what was put off is due."""
-    books._run("storage", what="works")
+    books.run("storage", what="works")
 
 
 def storage_fails(books: Books, why: str) -> None:
     """The pause lasts; the next try is later."""
-    books._run(
+    books.run(
         "storage",
         what="fails",
         why=why,
@@ -109,4 +109,4 @@ def terminated(books: Books, job: str, unit: str, *, slot: str, launcher: str) -
 
     launcher: whose process it was; what else it had in hand waits again too.
     """
-    return bool(books._run("terminated", job=job, unit=unit, slot=slot, launcher=launcher)["recorded"])
+    return bool(books.run("terminated", job=job, unit=unit, slot=slot, launcher=launcher)["recorded"])

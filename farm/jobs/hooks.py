@@ -90,7 +90,7 @@ def take(books: Books, *, receivers: int, farm: bool) -> Taken:
     """What is due at so many receivers at most, half of them such as failed before: one that works never waits for
     those. farm: whether the settings name a receiver of everything.
     """
-    found = books._run(
+    found = books.run(
         "hooks_take",
         receivers=receivers,
         failing=receivers // 2,
@@ -110,7 +110,7 @@ def settle(
 ) -> None:
     """Say what became of a delivery. problem: why it did not arrive. final: it never can. last: of its bundle."""
     told: dict[str, Any] = {} if problem is None else {"problem": problem, "final": final}
-    books._run(
+    books.run(
         "hooks_settle",
         receiver=receiver,
         id=delivery,
@@ -129,14 +129,14 @@ def batch_is_entered(books: Books, batch: str, *, over: bool, webhook: str = "")
     webhook: who is told of it and of its jobs. Raises NotFoundError.
     """
     told = {"webhook": webhook} if webhook else {}
-    found = books._run("batch_entering", batch=batch, entering=not over, **told)
+    found = books.run("batch_entering", batch=batch, entering=not over, **told)
     if "refused" in found:
         raise NotFoundError(f"batch {batch!r} is not in the books")
 
 
 def send_again(books: Books, delivery: str) -> None:
     """Send a webhook now, delivered or given up or waiting. Raises NotFoundError."""
-    if "refused" in books._run("hooks_send", id=delivery):
+    if "refused" in books.run("hooks_send", id=delivery):
         raise NotFoundError(f"webhook {delivery!r} is not in the books")
 
 

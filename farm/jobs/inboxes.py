@@ -88,7 +88,7 @@ def claim(
         rows = [asdict(entry) for entry in entries[first : first + AT_ONCE]]
         found += [
             (row[0], row[1] if len(row) > 1 else None)
-            for row in books._run("inbox_claim", inbox=inbox, claims=rows, restoring=restoring)
+            for row in books.run("inbox_claim", inbox=inbox, claims=rows, restoring=restoring)
         ]
     return found
 
@@ -100,25 +100,25 @@ def due(books: Books, inbox: str, *, few: int) -> list[tuple[str, int]]:
     those that are not at stage "running".
     """
     lease_ms = _ms(LEASE_SECONDS)
-    found = books._run("inbox_due", inbox=inbox, most=AT_ONCE, few=few, few_starts=FEW_STARTS, lease_ms=lease_ms)
+    found = books.run("inbox_due", inbox=inbox, most=AT_ONCE, few=few, few_starts=FEW_STARTS, lease_ms=lease_ms)
     return [(record, starts) for record, starts in found]
 
 
 def later(books: Books, inbox: str, tokens: Sequence[str], *, seconds: float) -> None:
     """Let open claims be due after a while; so a watcher keeps those it works on."""
     for first in range(0, len(tokens), AT_ONCE):
-        books._run("inbox_later", inbox=inbox, tokens=list(tokens[first : first + AT_ONCE]), after_ms=_ms(seconds))
+        books.run("inbox_later", inbox=inbox, tokens=list(tokens[first : first + AT_ONCE]), after_ms=_ms(seconds))
 
 
 def keep(books: Books, inbox: str, entry: Entry, *, seconds: float = 0.0) -> bool:
     """Record where an open claim has got to, due again after `seconds`; False when it has ended meanwhile."""
     arguments = {name: value for name, value in asdict(entry).items() if name != "again"}
-    return bool(books._run("inbox_keep", inbox=inbox, after_ms=_ms(seconds), **arguments)["kept"])
+    return bool(books.run("inbox_keep", inbox=inbox, after_ms=_ms(seconds), **arguments)["kept"])
 
 
 def release(books: Books, inbox: str, token: str, record: str) -> bool:
     """Let a failed claim be made again; False when it did not fail."""
-    return bool(books._run("inbox_release", inbox=inbox, token=token, record=record)["released"])
+    return bool(books.run("inbox_release", inbox=inbox, token=token, record=record)["released"])
 
 
 def note_ends(books: Books, inbox: str, ends: Mapping[str, Failed | None]) -> None:

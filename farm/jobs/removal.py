@@ -58,14 +58,14 @@ def is_being_edited(books: Books, job: str) -> bool:
 
 def segments_removed(books: Books, job: str, *, before: float, who: str) -> bool:
     """Let nothing of a job be rendered again; False, and nothing changed, unless it is done since `before`."""
-    return bool(books._run("segments_removed", job=job, before=round(1000 * before), who=who)["ok"])
+    return bool(books.run("segments_removed", job=job, before=round(1000 * before), who=who)["ok"])
 
 
 def version_removed(books: Books, job: str, version: int, *, who: str) -> bool:
     """Forget a version; False, and nothing changed, for the current one and while the job goes on."""
-    return bool(books._run("version_removed", job=job, version=version, who=who)["ok"])
+    return bool(books.run("version_removed", job=job, version=version, who=who)["ok"])
 
 
 def forget_job(books: Books, job: str, *, before: float) -> bool:
     """Forget a job, its history and its place in a batch; False, and nothing changed, unless it ended before then."""
-    return bool(books._run("forget_job", job=job, before=round(1000 * before))["ok"])
+    return bool(books.run("forget_job", job=job, before=round(1000 * before))["ok"])

@@ -195,7 +195,8 @@ class Books:
         finally:
             self.on_call(operation, time.perf_counter() - began)
 
-    def _run(self, script: str, **arguments: Any) -> Any:
+    def run(self, script: str, **arguments: Any) -> Any:
+        """What a script of lua/ answers; for the modules beside this one, which have the verbs."""
         if script not in self._scripts:
             self._scripts[script] = self.client.register_script(_source(script))
         with self.reaching(script):
@@ -205,7 +206,7 @@ class Books:
 
     def enter(self, job: str, token: str, fields: Mapping[str, str | int | float]) -> Entered:
         """A new job, or the one that the token already names. Raises NotAllowedError for one of a cancelled batch."""
-        found = self._run(
+        found = self.run(
             "enter", job=job, token=token, fields=dict(fields), ring_ms=_ms(RING_SECONDS), plans=PLANS_OF_AN_OWNER
         )
         if "refused" in found:
@@ -214,7 +215,7 @@ class Books:
 
     def restore(self, standing: Standing, *, who: str) -> bool:
         """Enter a job as storage tells it; False, and nothing changed, when the books know it."""
-        return bool(self._run("restore", who=who, **standing.to_dict())["restored"])
+        return bool(self.run("restore", who=who, **standing.to_dict())["restored"])
 
     def knows(self, job: str) -> bool:
         """Whether the books have this job."""
@@ -244,7 +245,7 @@ class Books:
 
         taken: the job whose segment was taken instead of rendering one.
         """
-        found = self._run(
+        found = self.run(
             "record",
             job=lease.job,
             unit=lease.unit,
@@ -290,7 +291,7 @@ class Books:
         self._decided("rollback", job, "roll back", version=version, number=number, who=who)
 
     def _recorded(self, script: str, lease: Lease, **arguments: Any) -> bool:
-        found = self._run(script, job=lease.job, unit=lease.unit, attempt=lease.attempt, who=lease.slot, **arguments)
+        found = self.run(script, job=lease.job, unit=lease.unit, attempt=lease.attempt, who=lease.slot, **arguments)
         return bool(found["recorded"])
 
     def decide(self, job: str, what: str, *, who: str, value: int | None = None) -> None:
@@ -302,7 +303,7 @@ class Books:
         self._decided("decide", job, what, what=what, who=who, call=secrets.token_hex(8), **arguments)
 
     def _decided(self, script: str, job: str, verb: str, **arguments: Any) -> None:
-        found = self._run(script, job=job, **arguments)
+        found = self.run(script, job=job, **arguments)
         if found.get("refused") == "no such job":
             raise NotFoundError(f"job {job!r} is not in the books")
         if "refused" in found:
@@ -312,7 +313,7 @@ class Books:
 
     def claim(self, job: str, unit: str, *, slot: str, suffix: str, lease_seconds: float) -> Lease | Refused:
         """Ask for a unit's lease with a new attempt."""
-        found = self._run("claim", job=job, unit=unit, slot=slot, suffix=suffix, lease_ms=_ms(lease_seconds))
+        found = self.run("claim", job=job, unit=unit, slot=slot, suffix=suffix, lease_ms=_ms(lease_seconds))
         if "refused" in found:
             return Refused(found["refused"])
         redraw = redraw_from(found.get("redraw"))
@@ -323,7 +324,7 @@ class Books:
 
         Answers "go on", or why to stop: "lost", "paused", "draining", "cancelled", "failed" or "done".
         """
-        found = self._run(
+        found = self.run(
             "renew",
             job=lease.job,
             unit=lease.unit,
@@ -338,7 +339,7 @@ class Books:
         """End an attempt without success; False for a stale attempt."""
         arguments = asdict(failure)
         arguments["delay_ms"] = _ms(arguments.pop("delay_seconds"))
-        found = self._run("fail", job=lease.job, unit=lease.unit, attempt=lease.attempt, failure=arguments)
+        found = self.run("fail", job=lease.job, unit=lease.unit, attempt=lease.attempt, failure=arguments)
         return bool(found["recorded"])
 
     # -- slots, dispatch, sweeping
@@ -349,21 +350,21 @@ class Books:
         pulse: nothing has changed; `fields`, all of them, are for books that have forgotten the slot.
         """
         values = {key: json.dumps(value) if isinstance(value, list | tuple) else value for key, value in fields.items()}
-        self._run("slot", slot=slot, fields=values, loaded=loaded, pulse=pulse)
+        self.run("slot", slot=slot, fields=values, loaded=loaded, pulse=pulse)
 
     def retire_slot(self, slot: str, *, launcher: str, gone: bool) -> None:
         """A slot is being stopped on purpose by its launcher: it drains; once `gone`, it is no longer listed."""
-        self._run("retire", slot=slot, launcher=launcher, gone=gone)
+        self.run("retire", slot=slot, launcher=launcher, gone=gone)
 
     def report_cpu_worker(self, worker: str) -> None:
         """A cpu worker shows that it lives."""
-        self._run("cpu", worker=worker)
+        self.run("cpu", worker=worker)
 
     def dispatch(self) -> list[Message]:
         """Give waiting chunks to slots; the messages that must now be sent."""
         messages: list[Message] = []
         while True:
-            found = self._run("dispatch", at_once=AT_ONCE)
+            found = self.run("dispatch", at_once=AT_ONCE)
             messages += [Message(RENDER_CHUNK, row["slot"], row["job"], row["chunk"], row["title"]) for row in found]
             if len(found) < AT_ONCE:
                 return messages
@@ -385,7 +386,7 @@ class Books:
 
         lease_seconds: what leases get once more when no sweep was possible for half as long.
         """
-        found = self._run(
+        found = self.run(
             "sweep",
             lease_ms=_ms(lease_seconds),
             silence_ms=_ms(lease_seconds / 2),

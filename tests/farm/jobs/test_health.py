@@ -253,9 +253,9 @@ def test_a_slot_of_whose_probe_nothing_is_heard_is_out_and_called_again(desk: De
 def test_a_probe_that_was_begun_but_whose_answer_was_lost_is_begun_when_the_call_is_sent_again(desk: Desk) -> None:
     desk.slot("a")
     sick(desk, "a")
-    calls = [desk.books._run("probe", slot="a", call="once", most_ms=1000) for _ in range(2)]
+    calls = [desk.books.run("probe", slot="a", call="once", most_ms=1000) for _ in range(2)]
     assert calls == [{"cause": "failures", "renderers": ["preview", "preview"]}] * 2
-    assert "refused" in desk.books._run("probe", slot="a", call="another", most_ms=1000)
+    assert "refused" in desk.books.run("probe", slot="a", call="another", most_ms=1000)
 
 
 def test_chunks_of_two_owners_that_stitches_refused_make_a_slot_sick_however_many_it_rendered(desk: Desk) -> None:
