@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 from itertools import groupby
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any
+
+from farm.batch.spreadsheet import write_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
+    from pathlib import Path
 
     from farm.batch.check import CheckedRow
 
 COLUMNS = ("row", "name", "ok", "problems", "warnings", "seconds", "portrait", "speech")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What spreadsheets take for the beginning of a formula."""
 
 
 def reasons(rows: Iterable[CheckedRow], *, warnings: bool = False) -> list[tuple[str, list[CheckedRow]]]:
@@ -25,23 +25,18 @@ def reasons(rows: Iterable[CheckedRow], *, warnings: bool = False) -> list[tuple
     return list(found.items())
 
 
-def numbers(rows: Sequence[CheckedRow]) -> str:
+def ranges(rows: Iterable[int], between: str = ", ") -> str:
     """Row numbers as people write them: "3, 7-12"."""
-    wanted = sorted({row.row.number for row in rows})
+    wanted = sorted(set(rows))
     runs = [[each for _, each in run] for _, run in groupby(enumerate(wanted), lambda pair: pair[1] - pair[0])]
-    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+    return between.join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
-def write_csv(rows: Iterable[CheckedRow], file: TextIO) -> None:
-    """Every row as a line that spreadsheets open; no name in it is taken for a formula."""
-    out = csv.writer(file)
-    out.writerow(COLUMNS)
-    for row in rows:
-        told = row.to_dict()
-        cells = {**told, "problems": "; ".join(row.problems), "warnings": "; ".join(row.warnings)}
-        cells["ok"] = "yes" if told["ok"] else "no"
-        out.writerow([_cell(cells[column]) for column in COLUMNS])
+def write_csv(rows: Iterable[CheckedRow], path: Path) -> None:
+    """Every row as a line that spreadsheets open."""
+    write_table(path, COLUMNS, map(_cells, rows))
 
 
-def _cell(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+def _cells(row: CheckedRow) -> dict[str, Any]:
+    words = {"problems": "; ".join(row.problems), "warnings": "; ".join(row.warnings)}
+    return {**row.to_dict(), "ok": "no" if row.problems else "yes", **words}

@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from farm.batch.checksheet import ranges
 from farm.batch.lines import all_rows, facts
 from farm.batch.pilot import MARK
 from farm.batch.sheet import Clip, contact_sheet, page
@@ -17,7 +18,7 @@ from farm.jobs.request import JobRequest
 from farm.storage import keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
 
     from farm.batch.lines import RowView
     from farm.batch.pilot import Kept, Shown
@@ -65,7 +66,7 @@ def collect(
     return Collected(sheet, html, clips=done, waiting=len(rows) - done - failed, failed=failed)
 
 
-def _clip(storage: Storage, row: RowView, shown: Shown | None, held: Collection[int], video: Path) -> Clip:
+def _clip(storage: Storage, row: RowView, shown: Shown | None, held: set[int], video: Path) -> Clip:
     request = JobRequest.from_dict(storage.get_json(keys.job_json(row.job)))
     spec = request.spec
     label = [f"{spec.renderer}, seed {spec.seed}"]
@@ -81,7 +82,7 @@ def _clip(storage: Storage, row: RowView, shown: Shown | None, held: Collection[
         row=row.row if shown is None else shown.row,
         name=row.name.removesuffix(MARK),
         label=", ".join(label),
-        rows=_ranges([one for one in shown.stands_for if one in held]) if shown is not None else "",
+        rows=ranges(held.intersection(shown.stands_for), " ") if shown is not None else "",  # for `farm batch reject`
         video=video if row.result is not None else None,
         poster=poster,
         why=why,
@@ -89,16 +90,5 @@ def _clip(storage: Storage, row: RowView, shown: Shown | None, held: Collection[
 
 
 def _rows_in_words(rows: tuple[int, ...]) -> str:
-    written = _ranges(rows)
+    written = ranges(rows, " ")
     return f"row {written}" if len(rows) == 1 else f"{len(rows)} rows: {written}"
-
-
-def _ranges(rows: Collection[int]) -> str:
-    """Rows as `farm batch reject` takes them: "2-5 9"."""
-    runs: list[list[int]] = []
-    for row in sorted(rows):
-        if runs and row == runs[-1][1] + 1:
-            runs[-1][1] = row
-        else:
-            runs.append([row, row])
-    return " ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import heapq
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from farm.batch.jobless import jobless_rows
 from farm.batch.lines import all_rows
+from farm.batch.spreadsheet import write_table
 from farm.errors import InputRefusedError
 from farm.jobs.batches import batch_row
 from farm.storage.s3 import LONGEST_URL_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from farm.batch.jobless import Jobless
     from farm.batch.lines import RowView
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from farm.storage.s3 import Storage
 
 COLUMNS = ("row", "name", "state", "seconds", "taken", "url", "needs_review", "reason", "job")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes for a formula at the start of a cell."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,18 +103,11 @@ def _why_none(row: RowView, batch: BatchRow) -> str:
     return "not done yet"
 
 
-def write_csv(rows: Iterable[ReportRow], file: TextIO) -> None:
-    """The same as a table that spreadsheets open; no name in it is taken for a formula."""
-    out = csv.writer(file)
-    out.writerow(COLUMNS)
-    for row in rows:
-        cells = {**row.to_dict(), "needs_review": "; ".join(row.needs_review)}
-        out.writerow([_cell(cells[column]) for column in COLUMNS])
+def write_csv(rows: Iterable[ReportRow], path: Path) -> None:
+    """The same as a table that spreadsheets open."""
+    write_table(path, COLUMNS, map(_cells, rows))
 
 
-def _cell(value: object) -> object:
-    if isinstance(value, float):
-        return f"{value:.2f}"
-    if isinstance(value, str) and value.startswith(FORMULA):
-        return f"'{value}"
-    return "" if value is None else value
+def _cells(row: ReportRow) -> dict[str, Any]:
+    seconds = None if row.seconds is None else f"{row.seconds:.2f}"
+    return {**row.to_dict(), "seconds": seconds, "needs_review": "; ".join(row.needs_review)}

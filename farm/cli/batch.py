@@ -258,9 +258,7 @@ def _tell(found: BatchCheck, table: Path | None, *, as_json: bool, brief: bool =
     if table is not None:
         from farm.batch.checksheet import write_csv
 
-        # a byte order mark: without it spreadsheets take names for the letters of their own country
-        with table.open("w", encoding="utf-8-sig", newline="") as file:
-            write_csv(found.rows, file)
+        write_csv(found.rows, table)
     if as_json:
         say_json(found.to_dict())
     elif not brief:
@@ -274,7 +272,7 @@ def _reasons(found: BatchCheck) -> Table:
     """A line for each reason, with the rows that have it."""
     from rich.text import Text
 
-    from farm.batch.checksheet import numbers, reasons
+    from farm.batch.checksheet import ranges, reasons
 
     table = empty_table("row", "name", "", "reason")
     table.columns[0].no_wrap = False
@@ -282,7 +280,8 @@ def _reasons(found: BatchCheck) -> Table:
     kinds += [(*each, "warning", "yellow") for each in reasons(found.right, warnings=True)]
     for sentence, rows, word, style in kinds[:MOST_REASONS]:
         more = "" if len(rows) == 1 else f" and {len(rows) - 1} more"
-        table.add_row(numbers(rows), plain(rows[0].row.name) + more, Text(word, style=style), plain(sentence))
+        numbers = ranges(each.row.number for each in rows)
+        table.add_row(numbers, plain(rows[0].row.name) + more, Text(word, style=style), plain(sentence))
     if len(kinds) > MOST_REASONS:
         table.add_row("...", "", "", f"{len(kinds) - MOST_REASONS} more reasons: --csv FILE has them all")
     return table

@@ -223,9 +223,7 @@ def report(
     with Farm.from_settings(dir=folder) as farm:
         rows = list(farm.batch(batch_id).report(url_seconds=None if hours is None else round(3600 * hours)))
     if table is not None:
-        # a byte order mark: without it spreadsheets take names for the letters of their own country
-        with table.open("w", encoding="utf-8-sig", newline="") as file:
-            write_csv(rows, file)
+        write_csv(rows, table)
     if as_json:
         say_json([row.to_dict() for row in rows])
     elif table is not None:

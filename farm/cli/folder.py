@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
@@ -241,17 +240,8 @@ def _visible(text: str) -> str:
 def _write_csv(path: Path, rows: list[FileRow]) -> None:
     from dataclasses import fields
 
+    from farm.batch.spreadsheet import write_table
     from farm.folder.report import FileRow
 
-    with path.open("w", newline="", encoding="utf-8-sig") as file:
-        columns = [each.name for each in fields(FileRow)]
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({name: _harmless(value) for name, value in row.to_dict().items()})
-
-
-def _harmless(value: Any) -> str:
-    """A spreadsheet must not take a name for a formula."""
-    text = _visible(str(value))
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+    columns = [each.name for each in fields(FileRow)]
+    write_table(path, columns, ({name: _visible(value) for name, value in row.to_dict().items()} for row in rows))

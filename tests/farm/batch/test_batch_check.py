@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import shutil
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from farm.batch import check as checking
-from farm.batch.checksheet import numbers, reasons, write_csv
+from farm.batch.checksheet import ranges, reasons, write_csv
 from farm.batch.intake import Order
 from farm.errors import InputRefusedError, NotFoundError
 from farm.storage import keys
@@ -118,10 +117,10 @@ def test_one_reason_is_said_once_with_the_rows_that_have_it(hand: Hand, course: 
     found = hand.farm.check_batch(manifest(course, *rows))
     ((sentence, wrong),) = reasons(found.wrong)
     assert "none.png" in sentence
-    assert numbers(wrong) == "2-5, 7"
-    out = io.StringIO()
-    write_csv(found.rows, out)
-    table = list(csv.DictReader(io.StringIO(out.getvalue())))
+    assert ranges(row.row.number for row in wrong) == "2-5, 7"
+    write_csv(found.rows, course / "checked.csv")
+    with (course / "checked.csv").open(encoding="utf-8-sig", newline="") as file:
+        table = list(csv.DictReader(file))
     assert [(line["row"], line["ok"]) for line in table] == [
         (str(row), "yes" if row == 6 else "no") for row in range(2, 8)
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import time
 from typing import TYPE_CHECKING
@@ -23,6 +22,8 @@ from farm.storage import keys
 from tests.conftest import wait_until
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from farm import Job
     from farm.batch.batch import Batch
     from tests.farm.hands import Hand
@@ -218,7 +219,7 @@ def test_held_rows_are_held_after_a_recovery_too(hand: Hand) -> None:
     assert batch.release() == 3
 
 
-def test_the_report_has_a_row_for_every_lesson_of_the_manifest(hand: Hand) -> None:
+def test_the_report_has_a_row_for_every_lesson_of_the_manifest(hand: Hand, tmp_path: Path) -> None:
     batch, jobs = batch_of(hand, 3)
     keep_jobless(hand.storage, BATCH, [Jobless(3, "=Algebra", ("no face", "no sound"))])
     fail(hand, jobs[2])
@@ -230,9 +231,9 @@ def test_the_report_has_a_row_for_every_lesson_of_the_manifest(hand: Hand) -> No
         (3, "refused", "no face; no sound"),
         (4, "failed", "the mouth never moves"),
     ]
-    file = io.StringIO()
-    write_csv(rows, file)
-    table = list(csv.DictReader(io.StringIO(file.getvalue())))
+    write_csv(rows, tmp_path / "report.csv")
+    with (tmp_path / "report.csv").open(encoding="utf-8-sig", newline="") as file:
+        table = list(csv.DictReader(file))
     assert [row["state"] for row in table] == ["planning", "cancelled", "refused", "failed"]
     assert table[2]["name"] == "'=Algebra"  # no formula
 
