@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from farm.cli.batchcard import BatchCard, batch_table, headline, report_table, row_table
 from farm.cli.fetch import writable
 from farm.cli.options import A_JOB, PRIORITY_WORDS, Dir, Json, complete_batch, examples
-from farm.cli.screen import console, note, say, say_json
+from farm.cli.screen import console, note, say, say_json, share_bar
 from farm.errors import FarmError, InputRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from farm.batch.batch import Batch, Moved
     from farm.batch.lines import RowView
     from farm.batch.progress import BatchView
@@ -190,7 +186,7 @@ def pilot(
         batch = farm.batch(batch_id)
         if wait:
             _follow(batch.pilot(), None, as_json=False, folder=folder, quiet=as_json)
-        with _progress("collecting", quiet=as_json) as show_share:
+        with share_bar("collecting", quiet=as_json) as show_share:
             found = batch.collect_pilot(out, on_progress=show_share)
     if as_json:
         say_json(found.to_dict())
@@ -311,7 +307,7 @@ def _move(
 
     with Farm.from_settings(dir=folder) as farm:
         batch = farm.batch(batch_id)
-        with _progress(f"batch {batch_id}", quiet=as_json) as show_share:
+        with share_bar(f"batch {batch_id}", quiet=as_json) as show_share:
             moved = move(batch, show_share)
         view = batch.view()
     if as_json:
@@ -321,19 +317,6 @@ def _move(
     for why in moved.refused.values():
         note(why)
     say(headline(view))
-
-
-@contextmanager
-def _progress(what: str, *, quiet: bool) -> Iterator[Callable[[float], None]]:
-    """A bar on stderr where somebody watches."""
-    screen = console(stderr=True)
-    if quiet or not screen.is_terminal:
-        yield lambda _: None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-    with Progress(*columns, console=screen, transient=True) as progress:
-        task = progress.add_task(what, total=1.0)
-        yield lambda share: progress.update(task, completed=share)
 
 
 EXAMPLES: dict[str, tuple[str, ...]] = {

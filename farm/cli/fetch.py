@@ -6,9 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-
-from farm.cli.screen import console
+from farm.cli.screen import share_bar
 from farm.errors import NotAllowedError, NotFoundError
 
 if TYPE_CHECKING:
@@ -30,11 +28,5 @@ def writable(path: Path) -> Path:
 
 def download(job: Job, path: Path, *, version: int | None = None, what: ResultFile = "video.mp4", quiet: bool) -> None:
     """Write a file of a job's result, the current one or that version, to `path`, with a bar where somebody watches."""
-    screen = console(stderr=True)
-    if quiet or not screen.is_terminal:
-        job.fetch(path, version=version, what=what)
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-    with Progress(*columns, console=screen, transient=True) as progress:
-        task = progress.add_task(f"fetching {path.name}", total=1.0)
-        job.fetch(path, version=version, what=what, on_progress=lambda share: progress.update(task, completed=share))
+    with share_bar(f"fetching {path.name}", quiet=quiet) as show_share:
+        job.fetch(path, version=version, what=what, on_progress=show_share)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 PIPE_COLUMNS = 160
 """Width where there is no terminal to ask: tables that are piped on should not be cut at 80."""
@@ -40,6 +44,21 @@ def say_json(value: Any) -> None:
 def note(text: str) -> None:
     """A word to the person at the terminal, kept out of what a pipe reads."""
     print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+@contextmanager
+def share_bar(what: str, *, quiet: bool) -> Iterator[Callable[[float], None]]:
+    """A bar where somebody watches: inside, a function that is told the share (0 to 1) that is done."""
+    screen = console(stderr=True)
+    if quiet or not screen.is_terminal:
+        yield lambda _: None
+        return
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    with Progress(*columns, console=screen, transient=True) as progress:
+        task = progress.add_task(what, total=1.0)
+        yield lambda share: progress.update(task, completed=share)
 
 
 def complain(code: str, message: str, *, problems: list[str], as_json: bool) -> None:

@@ -6,18 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.text import Text
 
 from farm.cli.fetch import writable
 from farm.cli.options import A_JOB, Dir, JobId, Json, examples
-from farm.cli.screen import console, note, say, say_json
+from farm.cli.screen import console, note, say, say_json, share_bar
 from farm.cli.show import empty_table, headline, moment, plain
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from farm import Job
     from farm.jobs.model import VersionView
 
 DIGEST_SHOWN = 12
@@ -93,7 +91,8 @@ def compare(
     path = writable(output or Path(f"{job_id}-compared.mp4"))
     with Farm.from_settings(dir=folder) as farm:
         job = farm.job(job_id)
-        _compared(job, path, one, other, at, quiet=as_json)
+        with share_bar("comparing", quiet=as_json) as show_share:
+            job.compare(path, one, other, at=at, on_progress=show_share)
     if as_json:
         say_json({"job": job_id, "output": str(path)})
     else:
@@ -122,17 +121,6 @@ def made_of(version: VersionView, *, first: bool) -> str:
     people = dict.fromkeys(redo.who for redo in version.redos)
     parts += [f"{in_words([redo for redo in version.redos if redo.who == who])}, by {who}" for who in people]
     return "\n".join(map(plain, parts))
-
-
-def _compared(job: Job, path: Path, one: int | None, other: int | None, at: str | None, *, quiet: bool) -> None:
-    screen = console(stderr=True)
-    if quiet or not screen.is_terminal:
-        job.compare(path, one, other, at=at)
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-    with Progress(*columns, console=screen, transient=True) as progress:
-        task = progress.add_task("comparing", total=1.0)
-        job.compare(path, one, other, at=at, on_progress=lambda share: progress.update(task, completed=share))
 
 
 def register(app: typer.Typer) -> None:
