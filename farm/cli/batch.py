@@ -274,8 +274,7 @@ def _reasons(found: BatchCheck) -> Table:
 
     from farm.batch.checksheet import ranges, reasons
 
-    table = empty_table("row", "name", "", "reason")
-    table.columns[0].no_wrap = False
+    table = empty_table("row", "name", "", "reason", whole=())
     kinds = [(*each, "wrong", "bold red") for each in reasons(found.wrong)]
     kinds += [(*each, "warning", "yellow") for each in reasons(found.right, warnings=True)]
     for sentence, rows, word, style in kinds[:MOST_REASONS]:

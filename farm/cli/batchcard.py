@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rich.table import Table
 from rich.text import Text
 
 from farm.cli.chunkmap import bar
-from farm.cli.show import STATE_STYLES, day, duration, empty_table, moment, plain
+from farm.cli.show import STATE_STYLES, day, duration, empty_table, facts_table, moment, plain
 from farm.jobs.model import JobState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.table import Table
 
     from farm.batch.lines import RowView
     from farm.batch.progress import BatchView
@@ -80,9 +80,7 @@ def _left(view: BatchView) -> str:
 
 
 def _facts(view: BatchView) -> Table:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
+    table = facts_table()
     table.add_row("batch", view.id)
     table.add_row("owner", plain(view.owner))
     table.add_row("submitted", moment(view.submitted))
@@ -127,8 +125,7 @@ def state_words(row: RowView) -> str:
 
 def batch_table(rows: Sequence[BatchRow]) -> Table:
     """Batches, a row each, from their counters alone."""
-    table = empty_table("batch", "name", "owner", "state", "ended", "rows", "since")
-    table.columns[-1].no_wrap = True
+    table = empty_table("batch", "name", "owner", "state", "ended", "rows", "since", whole=(0, 6))
     for row in rows:
         share = f"{100 * row.ended / row.total:.0f} %" if row.total else ""
         ended = bool(row.total) and row.ended == row.total

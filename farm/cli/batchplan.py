@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rich.table import Table
 from rich.text import Text
 
 from farm.batch.plan import MORE_SLOTS
-from farm.cli.show import duration, empty_table, moment
+from farm.cli.show import duration, empty_table, facts_table, moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.table import Table
 
     from farm.batch.plan import BatchPlan, OnDevice
 
@@ -36,9 +36,7 @@ class BatchPlanCard:
             yield Text(f"Note: {note}", style="yellow")
 
     def _facts(self) -> Table:
-        plan, table = self.plan, Table.grid(padding=(0, 2))
-        table.add_column(style="dim", no_wrap=True)
-        table.add_column(overflow="fold")
+        plan, table = self.plan, facts_table()
         there = f", and {plan.there} that are there already" if plan.there else ""
         table.add_row("lessons", f"{plan.lessons} new{there}")
         table.add_row("video", f"{duration(plan.seconds)} ({plan.seconds / 60:.1f} minutes)")

@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.live import Live
-from rich.table import Table
 
 from engine.errors import MissingExtraError
 from farm.cli.follow import PlainLines
 from farm.cli.options import examples
 from farm.cli.screen import console, note, say_json
-from farm.cli.show import JobCard, duration
+from farm.cli.show import JobCard, duration, facts_table
 from farm.errors import InputRefusedError, NotAllowedError, NotFoundError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from farm import Job
     from farm.jobs.model import JobView
     from farm.local import Stack
@@ -147,9 +148,7 @@ def _verify(job: Job, view: JobView, speech: Path, video: Path) -> dict[str, Any
 
 
 def _summary(facts: dict[str, Any]) -> Table:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
+    table = facts_table()
     width, height = facts["size"]
     slots = sorted(set(facts["chunks"].values()))
     table.add_row("video", f"{facts['video']}  {width}x{height}, {facts['bytes'] / 1e6:.1f} MB")

@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
-from rich.table import Table
 
 from farm.cli.options import Dir, Json, examples, nearest_dir
 from farm.cli.screen import console, note, say, say_json
+from farm.cli.show import empty_table
 from farm.errors import FarmError, NotFoundError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from farm import Farm
     from farm.folder.inbox import Inbox
     from farm.folder.report import FileRow, InboxView
@@ -197,9 +198,7 @@ def _known(farm: Farm, urls: list[str] | None) -> list[Inbox]:
 
 
 def _show_status(views: list[InboxView]) -> None:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
-    for heading in ("inbox", "last look", "files", "waiting", "in hand", "done", "failed"):
-        table.add_column(heading, overflow="fold")
+    table = empty_table("inbox", "last look", "files", "waiting", "in hand", "done", "failed", whole=())
     for view in views:
         table.add_row(*_status_cells(view))
     console().print(table)
@@ -222,11 +221,7 @@ def _status_cells(view: InboxView) -> list[str]:
 
 
 def _file_table(rows: list[FileRow]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
-    table.add_column("file", overflow="fold")
-    table.add_column("state", no_wrap=True)
-    table.add_column("job", no_wrap=True)
-    table.add_column("result or reason", overflow="fold")
+    table = empty_table("file", "state", "job", "result or reason", whole=(1, 2))
     for row in rows:
         table.add_row(_visible(row.path), row.state, row.batch or row.job, row.result or _visible(row.words))
     return table

@@ -5,20 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rich import box
-from rich.table import Table
 from rich.text import Text
 
 from engine.plan import GEN_RATE
 from engine.spec import FRAME_RATE
 from farm.cli.chunkmap import bar
-from farm.cli.show import clock, duration
+from farm.cli.show import clock, duration, empty_table, facts_table
 from farm.reuse import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.table import Table
 
     from engine.plan import Plan
     from engine.spec import ChunkSpec
@@ -50,13 +49,9 @@ class PlanChart:
     def _rows(self, options: ConsoleOptions) -> Table:
         plan = self.found.plan
         longest = max(_kept(chunk) for chunk in plan.chunks)
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
-        table.add_column("chunk", justify="right")
-        table.add_column("from")
-        table.add_column("keeps", justify="right")
-        table.add_column("", no_wrap=True)
-        table.add_column("computes", justify="right")
-        table.add_column("cut behind it lies in")
+        table = empty_table("chunk", "from", "keeps", "", "computes", "cut behind it lies in", whole=(3,))
+        for number in (0, 2, 4):
+            table.columns[number].justify = "right"
         for chunk, noise in zip(plan.chunks, (*self.found.noise, None), strict=True):
             table.add_row(
                 str(chunk.index + 1),
@@ -73,9 +68,7 @@ class PlanChart:
         kept = [_kept(chunk) for chunk in plan.chunks]
         steps = STEPS[options.ascii_only]
         bars = "".join(steps[max(0, -(-length * len(steps) // max(kept)) - 1)] for length in kept)
-        table = Table.grid(padding=(0, 2))
-        table.add_column(style="dim", no_wrap=True)
-        table.add_column(overflow="fold")
+        table = facts_table()
         table.add_row("keeps", f"{min(kept) / GEN_RATE:.2f} to {max(kept) / GEN_RATE:.2f} s each")
         table.add_row("", bars)
         words = [_cut_words(noise) for noise in self.found.noise]
@@ -84,9 +77,7 @@ class PlanChart:
 
 
 def _facts(found: DryRun) -> Table:
-    plan, table = found.plan, Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
+    plan, table = found.plan, facts_table()
     table.add_row("length", f"{clock(plan.frames25)} ({plan.frames25} frames)")
     table.add_row("chunks", f"{len(plan.chunks)} of about {found.length.seconds:g} s ({found.length.because})")
     table.add_row("computed", _waste(plan))

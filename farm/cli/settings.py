@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import typer
-from rich import box
-from rich.table import Table
 
 from farm.cli.options import Dir, Json, examples
 from farm.cli.screen import console, say_json
+from farm.cli.show import empty_table
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from farm.settings import Settings
 
 app = typer.Typer(name="settings", no_args_is_help=True, help="Look at the settings.")
@@ -53,11 +54,7 @@ def settings_dict(settings: Settings) -> dict[str, dict[str, Any]]:
 
 
 def settings_table(settings: Settings) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
-    table.add_column("setting", no_wrap=True)
-    table.add_column("value", overflow="fold")
-    table.add_column("from", no_wrap=True)
-    table.add_column("what it is")
+    table = empty_table("setting", "value", "from", "what it is", whole=(0, 2))
     for name, value in settings.shown().items():
         source = settings.source(name)
         table.add_row(

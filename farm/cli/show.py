@@ -16,7 +16,7 @@ from farm.cli.chunkmap import ChunkMap, bar, counted
 from farm.jobs.model import PLAN, STITCH, AttemptView, Event, JobState, JobView, SlotView
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from rich.console import Console, ConsoleOptions, RenderableType
 
@@ -126,9 +126,7 @@ class JobCard:
 
 
 def _facts(view: JobView) -> Table:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
+    table = facts_table()
     table.add_row("job", view.id)
     table.add_row("owner", f"{plain(view.owner)}, renderer {view.renderer}, priority {view.priority}")
     table.add_row("submitted", moment(view.submitted))
@@ -149,20 +147,26 @@ def _reasons(attempts: Sequence[AttemptView]) -> dict[int, str]:
     return {int(attempt.unit): attempt.reason for attempt in attempts if attempt.unit.isdecimal() and attempt.reason}
 
 
-def empty_table(*columns: str) -> Table:
-    """A table as all of ours look."""
+def facts_table() -> Table:
+    """A table of names and what they are, to be filled."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    return table
+
+
+def empty_table(*columns: str, whole: Collection[int] = (0,)) -> Table:
+    """A table as all of ours look. whole: columns in which no cell is broken into lines, by number."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
     for number, column in enumerate(columns):
-        table.add_column(column, no_wrap=number == 0, overflow="fold")
+        table.add_column(column, no_wrap=number in whole, overflow="fold")
     return table
 
 
 def job_table(views: Sequence[JobView]) -> Table:
     """Jobs, a row each; in 80 columns a row of an ordinary job is one line or two."""
-    table = empty_table("job", "name", "owner", "state", "done", "left/since")
+    table = empty_table("job", "name", "owner", "state", "done", "left/since", whole=(0, 4, 5))
     table.columns[3].min_width = len("rendering")
-    for column in table.columns[-2:]:
-        column.no_wrap = True
     for view in views:
         left = None if view.state.ended else view.seconds_left
         table.add_row(

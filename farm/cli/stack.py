@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich import box
-from rich.table import Table
 
 from farm.cli.options import Dir, Json, examples
 from farm.cli.screen import console, note, say, say_json
+from farm.cli.show import empty_table
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from farm.local import Service, Stack
     from farm.settings import Settings
 
@@ -153,9 +154,8 @@ def stack_dict(stack: Stack) -> dict[str, Any]:
 
 
 def stack_table(stack: Stack) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
-    for heading in ("part", "what it is", "where", "log in with"):
-        table.add_column(heading, overflow="fold", no_wrap=heading == "where")  # an address is there to be copied
+    # an address is there to be copied
+    table = empty_table("part", "what it is", "where", "log in with", whole=(2,))
     for service in stack.services:
         table.add_row(service.name, service.what, service.where, service.login)
     return table

@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from farm.cli.options import Json, examples
 from farm.cli.screen import console, say_json
-from farm.cli.show import plain
+from farm.cli.show import facts_table, plain
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from engine.media.provenance import Provenance
     from farm.verify import Verdict
 
@@ -64,9 +65,7 @@ def _print(video: Path, verdict: Verdict) -> None:
 
 
 def _facts(provenance: Provenance) -> Table:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
+    table = facts_table()
     weights = f", weights {provenance.weights}" if provenance.weights else ""
     beside = f" beside version {provenance.beside}" if provenance.beside else ""
     for name, value in (
