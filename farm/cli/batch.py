@@ -10,10 +10,10 @@ import typer
 
 from farm.cli import batches
 from farm.cli.fetch import writable
+from farm.cli.follow import CutShortError
 from farm.cli.options import PRIORITY_WORDS, Dir, Json, completes, examples
 from farm.cli.screen import console, note, say, say_json
 from farm.cli.show import empty_table, plain
-from farm.errors import FarmError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -205,13 +205,6 @@ def plan(
         _show_plan(farm, found, Order(name=name), as_json=as_json)
     if found.wrong:
         raise typer.Exit(EXIT_ROWS_WRONG)
-
-
-class CutShortError(FarmError):
-    """Raised when a submit is interrupted: what was entered by then stays."""
-
-    code = "interrupted"
-    exit_code = 130
 
 
 def _show_plan(farm: Farm, found: BatchCheck, order: Order, *, as_json: bool) -> None:

@@ -11,9 +11,10 @@ from rich.live import Live
 
 from farm.cli.batchcard import BatchCard, batch_table, headline, report_table, row_table
 from farm.cli.fetch import writable
+from farm.cli.follow import LeftAloneError
 from farm.cli.options import A_JOB, PRIORITY_WORDS, Dir, Json, complete_batch, examples
 from farm.cli.screen import console, note, say, say_json, share_bar
-from farm.errors import FarmError, InputRefusedError
+from farm.errors import InputRefusedError
 
 if TYPE_CHECKING:
     from farm.batch.batch import Batch, Moved
@@ -228,17 +229,6 @@ def report(
         console().print(report_table(rows))
 
 
-class LeftToItselfError(FarmError):
-    """Raised when whoever looks at a batch is interrupted: the batch itself goes on."""
-
-    code = "interrupted"
-    exit_code = 130
-
-    def __init__(self, batch: str, folder: Path | None) -> None:
-        where = f" --dir '{folder}'" if folder else ""
-        super().__init__(f"Interrupted: batch {batch} goes on. Come back with: farm batch show {batch} --follow{where}")
-
-
 def _wanted(rows: str | None) -> tuple[int, int] | None:
     from farm.batch.batch import row_range
 
@@ -278,7 +268,7 @@ def _follow(
                 for view in batch.changes():
                     live.update(BatchCard(view, _asked(batch, wanted)))
     except KeyboardInterrupt:
-        raise LeftToItselfError(batch.id, folder) from None
+        raise LeftAloneError("batch", batch.id, folder) from None
 
 
 def _steer(batch_id: str, move: Callable[[Batch], object], done: str, *, as_json: bool, folder: Path | None) -> None:

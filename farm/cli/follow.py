@@ -20,15 +20,19 @@ STEP_PERCENT = 5
 """A pipe gets a line each time this much more is done."""
 
 
-class LeftAloneError(FarmError):
-    """Raised when whoever waits for a job is interrupted: the job itself goes on."""
+class CutShortError(FarmError):
+    """Raised when a command is interrupted: what the farm has by then stays."""
 
     code = "interrupted"
     exit_code = 130
 
-    def __init__(self, job: str, folder: Path | None) -> None:
+
+class LeftAloneError(CutShortError):
+    """Raised when whoever waits for a job or a batch is interrupted: it goes on."""
+
+    def __init__(self, what: str, name: str, folder: Path | None) -> None:
         where = f" --dir '{folder}'" if folder else ""
-        super().__init__(f"Interrupted: job {job} goes on. Come back with: farm job show {job} --follow{where}")
+        super().__init__(f"Interrupted: {what} {name} goes on. Come back with: farm {what} show {name} --follow{where}")
 
 
 def follow(job: Job, *, as_json: bool, folder: Path | None) -> JobView:
@@ -68,4 +72,4 @@ def _until_end(job: Job, show: Callable[[JobView], None] | None, folder: Path | 
     try:
         return job.wait(on_change=show)
     except KeyboardInterrupt:
-        raise LeftAloneError(job.id, folder) from None
+        raise LeftAloneError("job", job.id, folder) from None

@@ -11,7 +11,9 @@ from farm.errors import FarmError
 from farm.jobs.model import PRIORITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
+
+    from farm import Farm
 
 A_JOB = "20261122-181530-k3f9ab"
 """What a job's id looks like, for examples."""
@@ -23,28 +25,26 @@ def nearest_dir(ctx: typer.Context, value: Path | None) -> Path | None:
     return value if value is not None else ctx.find_root().params.get("folder")
 
 
-def complete_job(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
-    """Ids of the newest jobs in the books, with name and state."""
-    from farm import Farm
+def completing(
+    look: Callable[[Farm], Iterable[tuple[str, str]]],
+) -> Callable[[typer.Context, str], list[tuple[str, str]]]:
+    """Completion from what the farm has: ids, each with words on it."""
 
-    try:
-        with Farm.from_settings(dir=nearest_dir(ctx, ctx.params.get("folder"))) as farm:
-            views = farm.jobs(limit=100)
-    except FarmError:  # pressing Tab is no place for an error: the command itself will print it
-        return []
-    return [(view.id, f"{view.name}, {view.state}") for view in views if view.id.startswith(incomplete)]
+    def complete(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+        from farm import Farm
+
+        try:
+            with Farm.from_settings(dir=nearest_dir(ctx, ctx.params.get("folder"))) as farm:
+                found = look(farm)
+        except FarmError:  # pressing Tab is no place for an error: the command itself will print it
+            return []
+        return [(name, words) for name, words in found if name.startswith(incomplete)]
+
+    return complete
 
 
-def complete_batch(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
-    """Ids of the newest batches in the books, with name and state."""
-    from farm import Farm
-
-    try:
-        with Farm.from_settings(dir=nearest_dir(ctx, ctx.params.get("folder"))) as farm:
-            rows = farm.batches(limit=100)
-    except FarmError:  # as above: the command itself will print it
-        return []
-    return [(row.id, f"{row.name}, {row.state}") for row in rows if row.id.startswith(incomplete)]
+complete_job = completing(lambda farm: [(job.id, f"{job.name}, {job.state}") for job in farm.jobs(limit=100)])
+complete_batch = completing(lambda farm: [(row.id, f"{row.name}, {row.state}") for row in farm.batches(limit=100)])
 
 
 def complete_renderer(ctx: typer.Context, incomplete: str) -> list[str]:

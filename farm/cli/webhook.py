@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from farm.cli.options import Dir, Json, examples, nearest_dir
+from farm.cli.options import Dir, Json, completing, examples
 from farm.cli.screen import console, note, say, say_json
 from farm.cli.show import empty_table, moment, plain
-from farm.errors import FarmError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -28,16 +27,9 @@ def webhook() -> None:
     """See what receivers were told, and tell them again."""
 
 
-def complete_webhook(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
-    """Ids of the newest webhooks, with where they go and how they stand."""
-    from farm import Farm
-
-    try:
-        with Farm.from_settings(dir=nearest_dir(ctx, ctx.params.get("folder"))) as farm:
-            found = farm.webhooks(limit=100)
-    except FarmError:  # pressing Tab is no place for an error: the command itself will print it
-        return []
-    return [(one.id, f"{one.receiver}, {one.state}") for one in found if one.id.startswith(incomplete)]
+complete_webhook = completing(
+    lambda farm: [(one.id, f"{one.receiver}, {one.state}") for one in farm.webhooks(limit=100)]
+)
 
 
 @app.command("list", epilog=examples("farm webhook list", "farm webhook list --failed --json"))
