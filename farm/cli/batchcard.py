@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from farm.cli.chunkmap import bar
-from farm.cli.show import STATE_STYLES, day, duration, empty_table, facts_table, moment, plain
+from farm.cli.show import STATE_STYLES, day, empty_table, facts_table, left_words, moment, plain, progress_line
 from farm.jobs.model import JobState
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ def headline(view: BatchView) -> str:
     """A batch in one line, for pipes and logs."""
     parts = [f"{view.id}  {view.state}  {view.percent:.0f} %", f"rows: {counted(view.counts) or 'none'}"]
     if view.seconds_left is not None and not view.ended:
-        parts.append(_left(view))
+        parts.append(left_words(view.seconds_left))
     if view.waits_for:
         parts.append(view.waits_for)
     return "  ".join(parts)
@@ -55,12 +54,8 @@ class BatchCard:
         yield Text.assemble(
             (plain(view.name), "bold"), "  ", ("all rows have ended" if view.ended else view.state, style)
         )
-        width = max(10, min(60, options.max_width - 40))
-        yield Text.assemble(
-            (bar(view.percent / 100, width, ascii_only=options.ascii_only), style),
-            f" {view.percent:.0f} %  ",
-            ("" if view.ended else _left(view), "dim"),
-        )
+        left = "" if view.ended else left_words(view.seconds_left)
+        yield progress_line(view.percent, style, left, options)
         yield _facts(view)
         if view.waits_for:
             yield Text(view.waits_for, style="yellow")
@@ -73,10 +68,6 @@ class BatchCard:
             yield Text(
                 f"and {wrong - len(rows)} more that failed or need review: farm batch report {view.id}", style="dim"
             )
-
-
-def _left(view: BatchView) -> str:
-    return "time left not known yet" if view.seconds_left is None else f"about {duration(view.seconds_left)} left"
 
 
 def _facts(view: BatchView) -> Table:

@@ -35,11 +35,13 @@ class LeftAloneError(CutShortError):
         super().__init__(f"Interrupted: {what} {name} goes on. Come back with: farm {what} show {name} --follow{where}")
 
 
-def follow(job: Job, *, as_json: bool, folder: Path | None) -> JobView:
-    """Show every change of a job until it is done.
+def follow(job: Job, *, folder: Path | None, as_json: bool = False, quiet: bool = False) -> JobView:
+    """Show every change of a job until it is done; quiet: wait for that without a word.
 
     Raises JobFailedError when it fails or is cancelled, LeftAloneError on Ctrl-C.
     """
+    if quiet:
+        return _until_end(job, None, folder)
     if as_json:
         return _until_end(job, lambda view: say_json(view.to_dict()), folder)
     screen = console()
@@ -47,11 +49,6 @@ def follow(job: Job, *, as_json: bool, folder: Path | None) -> JobView:
         return _until_end(job, PlainLines(), folder)
     with Live(JobCard(job.view()), console=screen, refresh_per_second=4, vertical_overflow="ellipsis") as live:
         return _until_end(job, lambda view: live.update(JobCard(view)), folder)
-
-
-def wait_silently(job: Job, *, folder: Path | None) -> None:
-    """Wait for the end without a word; raises as `follow` does."""
-    _until_end(job, None, folder)
 
 
 class PlainLines:

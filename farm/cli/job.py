@@ -10,7 +10,7 @@ import typer
 
 from farm.cli import redo, versions
 from farm.cli.fetch import download, writable
-from farm.cli.follow import follow, wait_silently
+from farm.cli.follow import follow
 from farm.cli.options import A_JOB, PRIORITY_WORDS, Dir, JobId, Json, completes, examples
 from farm.cli.screen import console, note, say, say_json
 from farm.cli.seamchart import SeamChart
@@ -105,13 +105,11 @@ def wait(job_id: JobId, as_json: Json = False, folder: Dir = None) -> None:
 
     with Farm.from_settings(dir=folder) as farm:
         job = farm.job(job_id)
-        if not as_json:
-            follow(job, as_json=False, folder=folder)
-            return
         try:
-            wait_silently(job, folder=folder)
+            follow(job, folder=folder, quiet=as_json)
         finally:
-            say_json(job.view().to_dict())
+            if as_json:
+                say_json(job.view().to_dict())
 
 
 @app.command(epilog=examples(f"farm job events {A_JOB}"))

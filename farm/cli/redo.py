@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine.spec import RANGES
-from farm.cli.follow import follow, wait_silently
+from farm.cli.follow import follow
 from farm.cli.options import A_JOB, Dir, JobId, Json, examples
 from farm.cli.screen import say, say_json
 
@@ -59,10 +59,8 @@ def redo(
         if not as_json:
             say(_announced(job_id, redos))
         try:
-            if wait and as_json:
-                wait_silently(job, folder=folder)
-            elif wait:
-                follow(job, as_json=False, folder=folder)
+            if wait:
+                follow(job, folder=folder, quiet=as_json)
         finally:
             if as_json:
                 say_json({**job.view().to_dict(), "redos": [one.to_dict() for one in redos]})

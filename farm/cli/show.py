@@ -72,7 +72,19 @@ def time_left(view: JobView) -> str:
         # a redo may have been asked for long after the first version: the time between says nothing
         took = view.ended - view.submitted if view.ended is not None and len(view.versions) < 2 else None
         return f"in {duration(took)}" if took is not None else ""
-    return "time left not known yet" if view.seconds_left is None else f"about {duration(view.seconds_left)} left"
+    return left_words(view.seconds_left)
+
+
+def left_words(seconds: float | None) -> str:
+    """'about 3 min 05 s left', as far as that is known."""
+    return "time left not known yet" if seconds is None else f"about {duration(seconds)} left"
+
+
+def progress_line(percent: float, style: str, words: str, options: ConsoleOptions) -> Text:
+    """A bar as wide as there is room, the percentage, and words behind it."""
+    width = max(10, min(60, options.max_width - 40))
+    drawn = bar(percent / 100, width, ascii_only=options.ascii_only)
+    return Text.assemble((drawn, style), f" {percent:.0f} %  ", (words, "dim"))
 
 
 def saved_words(view: JobView) -> str:
@@ -103,12 +115,7 @@ class JobCard:
         view = self.view
         style = STATE_STYLES.get(view.state, "")
         yield Text.assemble((plain(view.name), "bold"), "  ", (state_words(view), style))
-        width = max(10, min(60, options.max_width - 40))
-        yield Text.assemble(
-            (bar(view.percent / 100, width, ascii_only=options.ascii_only), style),
-            f" {view.percent:.0f} %  ",
-            (time_left(view), "dim"),
-        )
+        yield progress_line(view.percent, style, time_left(view), options)
         yield _facts(view)
         if view.chunks:
             yield Text("")

@@ -10,7 +10,7 @@ import typer
 
 from engine.spec import BLURRY_BELOW_STEPS, FITS, FRAMINGS, QUALITIES, RANGES, SIZES, OutputSpec, RenderSpec
 from farm.cli.fetch import download, writable
-from farm.cli.follow import follow, wait_silently
+from farm.cli.follow import follow
 from farm.cli.options import PRIORITY_WORDS, Dir, Json, complete_job, complete_renderer, completes, examples
 from farm.cli.screen import console, note, say, say_json
 from farm.jobs.model import DEFAULT_PRIORITY
@@ -363,10 +363,7 @@ def _announce(job: Job) -> None:
 
 
 def _finish(job: Job, output: Path | None, *, as_json: bool, folder: Path | None) -> None:
-    if as_json:
-        wait_silently(job, folder=folder)
-    else:
-        follow(job, as_json=False, folder=folder)
+    follow(job, folder=folder, quiet=as_json)
     if output is not None:
         download(job, output, quiet=as_json)
         if not as_json:
