@@ -62,7 +62,10 @@ def show(
         ),
     ] = None,
     stay: Annotated[
-        bool, typer.Option("--follow", metavar="", help="Stay until all rows have ended. Ctrl-C ends the looking.")
+        bool,
+        typer.Option(
+            "--follow", metavar="", help="Stay until all rows have ended. Ctrl-C ends the looking, not the batch."
+        ),
     ] = False,
     as_json: Json = False,
     folder: Dir = None,
@@ -155,7 +158,7 @@ def release(batch_id: BatchId, as_json: Json = False, folder: Dir = None) -> Non
 def reject(
     batch_id: BatchId,
     rows: Annotated[
-        list[str], typer.Argument(metavar="ROW...", show_default=False, help="Rows that are held: 3, or 7-12.")
+        list[str], typer.Argument(metavar="ROW", show_default=False, help="Rows that are held: 3, or 7-12.")
     ],
     as_json: Json = False,
     folder: Dir = None,
@@ -205,7 +208,10 @@ def report(
     hours: Annotated[
         float | None,
         typer.Option(
-            "--urls", metavar="HOURS", show_default=False, help="Link results so that anybody can fetch them so long."
+            "--urls",
+            metavar="HOURS",
+            show_default=False,
+            help="Link results so that anybody can fetch them for so many hours.",
         ),
     ] = None,
     as_json: Json = False,

@@ -98,7 +98,7 @@ def cli_page() -> str:
 
 def _command(path: str, command: Any, context: Any) -> Iterator[str]:
     yield from (f"## `{path}`", "", (command.help or "").strip(), "")
-    usage = " ".join(piece.strip("{}") for piece in command.collect_usage_pieces(context))
+    usage = " ".join(command.collect_usage_pieces(context)).translate({ord(brace): None for brace in "{}"})
     yield from ("```", f"{path} {usage}", "```", "")
     rows = [row for parameter in command.get_params(context) if (row := _row(parameter, context))]
     if rows:

@@ -41,7 +41,7 @@ def complete_inbox(ctx: typer.Context, incomplete: str) -> list[str]:
 Inboxes = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[INBOX]...",
+        metavar="INBOX",
         autocompletion=complete_inbox,
         show_default=False,
         help="s3://bucket/folder. Default: setting inboxes.",
@@ -115,7 +115,7 @@ def status(inbox: Inboxes = None, as_json: Json = False, folder: Dir = None) -> 
 def report(
     inbox: OneInbox,
     csv_file: Annotated[
-        Path | None, typer.Option("--csv", metavar="FILE", show_default=False, help="Write the rows here.")
+        Path | None, typer.Option("--csv", metavar="FILE", show_default=False, help="Write it as CSV to this file.")
     ] = None,
     as_json: Json = False,
     folder: Dir = None,
@@ -151,7 +151,9 @@ def redrive(
     inbox: OneInbox,
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]...", show_default=False, help="A file as it was called in the inbox, or maths/"),
+        typer.Argument(
+            metavar="NAME", show_default=False, help="A file as it was called in the inbox, or a folder: maths/"
+        ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", metavar="", help="All that failed.")] = False,
     as_json: Json = False,

@@ -114,8 +114,10 @@ def _usage_sentence(error: typer.TyperException) -> str:
     from pydantic import ValidationError
 
     sentence = error.format_message().replace("\n\t", " ").rstrip(".")
+    sentence = sentence.replace("Value error, ", "")  # pydantic's word for an error of ours or Typer's
     if isinstance(error.__cause__, ValidationError):
-        sentence += f", found {error.__cause__.errors()[0]['input']!r}"
+        found = repr(error.__cause__.errors()[0]["input"])
+        sentence += "" if found in sentence else f", found {found}"
     command = getattr(getattr(error, "ctx", None), "command_path", "farm")
     return f"{sentence} (see {command} --help)"
 

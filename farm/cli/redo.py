@@ -27,17 +27,15 @@ def redo(
     ] = None,
     chunk: Annotated[
         list[int] | None,
-        typer.Option(
-            metavar="N", min=1, show_default=False, help="This chunk, counted from 1, 1 or more. May be given again."
-        ),
+        typer.Option(metavar="N", min=1, show_default=False, help="This chunk, counted from 1. May be given again."),
     ] = None,
     seed: Annotated[
         int | None,
         typer.Option(
             metavar="N",
             show_default=False,
-            help=f"Seed of the new chance, {RANGES['seed']}, not the one in use there; it gets what it gives. "
-            "Default: derived from the job's, and rendered again if it looks broken.",
+            help=f"Seed of the new chance, {RANGES['seed']}, not the one in use there; its frames stay, "
+            "even if they look broken. Default: derived from the job's, and rendered again if it looks broken.",
         ),
     ] = None,
     wait: Annotated[

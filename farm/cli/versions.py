@@ -82,7 +82,7 @@ def compare(
     as_json: Json = False,
     folder: Dir = None,
 ) -> None:
-    """Write two versions of a job side by side as one video, with its sound, and sealed as each of them.
+    """Write two versions of a job side by side as one video, with its sound; its provenance names both.
 
     Where they differ in size, the lower one is scaled to the height of the other.
     """

@@ -81,7 +81,7 @@ def send(
 def try_out(
     url: Annotated[
         str | None,
-        typer.Argument(metavar="URL", show_default=False, help="Where to. Default: setting webhook_url."),
+        typer.Argument(metavar="URL", show_default=False, help="Where to send it. Default: setting webhook_url."),
     ] = None,
     as_json: Json = False,
     folder: Dir = None,

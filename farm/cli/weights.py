@@ -29,15 +29,19 @@ Reach = Annotated[
     typer.Option("--reach", metavar="", help="Measure the reach too: what a chunk must render and throw away."),
 ]
 Portrait = Annotated[
-    Path | None, typer.Option(metavar="FILE", show_default=False, help="With --reach: photo of a face (a sample).")
+    Path | None,
+    typer.Option(metavar="FILE", show_default=False, help="With --reach: photo of a face. Default: a sample."),
 ]
 Speech = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", show_default=False, help="With --reach: 10 s of speech or more (a sample)."),
+    typer.Option(metavar="FILE", show_default=False, help="With --reach: 10 s of speech or more. Default: a sample."),
 ]
-Steps = Annotated[int | None, typer.Option(metavar="N", show_default=False, help="With --reach: steps (25).")]
+Steps = Annotated[
+    int | None, typer.Option(metavar="N", show_default=False, help="With --reach: denoising steps. Default: 25.")
+]
 Resolution = Annotated[
-    int | None, typer.Option(metavar="N", show_default=False, help="With --reach: pixels of the shorter side (512).")
+    int | None,
+    typer.Option(metavar="PIXELS", show_default=False, help="With --reach: pixels of the shorter side. Default: 512."),
 ]
 Yes = Annotated[bool, typer.Option("--yes", metavar="", help="Accept the licences without being asked.")]
 
