@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,13 +27,14 @@ def illness() -> str:
 
 
 class Sickly(Stripes):
-    """raise: fails always. liar: fails at jobs, draws the probe inside out. full: has no disk."""
+    """raise: fails always. liar: fails at jobs, draws the probe inside out. full: has no disk. held: draws once it is not."""
 
     def prepare(self, inputs: Inputs) -> Any:
         return inputs.portrait.parent.name == "probe"
 
     def render(self, chunk: ChunkSpec, features: Any, on_progress: OnProgress) -> Iterator[Frame]:
-        ill = illness()
+        while (ill := illness()) == "held":
+            Event().wait(0.02)
         if ill == "full":
             raise OSError(28, "No space left on device")
         if ill == "raise" or (ill == "liar" and not features):

@@ -60,6 +60,14 @@ class Ward:
 
         return wait_until(is_out, what=f"{name} out because of {why!r}")
 
+    def out_for_two_owners(self, ill: str, well: str, why: str) -> tuple[SlotView, list[Job]]:
+        """The ill slot once it is out, and the jobs that it failed. The well one draws nothing until then."""
+        self.make_ill(well, "held")
+        jobs = [self.submit("ann"), self.submit("bob")]
+        slot = self.out(ill, why)
+        self.heal(well)
+        return slot, jobs
+
     def well(self, name: str) -> None:
         wait_until(lambda: self.slot(name).state == "idle" and self.slot(name).why_out is None, what=f"{name} back")
 
@@ -90,8 +98,7 @@ def ward(s3_service: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def test_a_slot_that_fails_two_owners_is_out_their_jobs_finish_and_mended_it_comes_back_by_itself(ward: Ward) -> None:
     ill, well = ward.names()
     ward.make_ill(ill, "raise")
-    jobs = [ward.submit("ann"), ward.submit("bob")]
-    slot = ward.out(ill, "fallen off the bus")
+    slot, jobs = ward.out_for_two_owners(ill, well, "fallen off the bus")
     assert "the probe failed with renderer sickly" in str(slot.why_out)
     views = [job.wait(60) for job in jobs]
     assert [view.state for view in views] == ["done", "done"]
@@ -113,11 +120,11 @@ def test_frames_that_are_not_the_expected_ones_keep_a_slot_out(ward: Ward) -> No
     about = ward.farm.storage.get_json(kept[0])
     assert about["made_by"] == {"renderer": "tests.workers.sickly:Sickly", "version": "1"}
     assert kept[0] == keys.probe(kept[0].removeprefix("probes/").removesuffix(".json"))
-    ill = next(name for name in ward.names() if name != about["slot"])
+    well = about["slot"]
+    ill = next(name for name in ward.names() if name != well)
     ward.make_ill(ill, "liar")
-    jobs = [ward.submit("ann"), ward.submit("bob")]
-    slot = ward.out(ill, "levels of 255 off")
-    assert f"held against those of {about['slot']} in {kept[0]}" in str(slot.why_out)
+    slot, jobs = ward.out_for_two_owners(ill, well, "levels of 255 off")
+    assert f"held against those of {well} in {kept[0]}" in str(slot.why_out)
     assert [job.wait(60).state for job in jobs] == ["done", "done"]
     ward.heal(ill)
     ward.well(ill)
