@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from farm.service import Farm
     from farm.settings import Settings
 
+    Kind = tuple[str, int]
+    """Renderer and steps."""
+
 MORE_SLOTS = 4
 ASSUMED_OFF = 2.0
 """An assumed speed may be wrong by this factor."""
@@ -55,6 +58,10 @@ class Part:
     chunks: int
     computed: float
     pixels: int
+
+    @property
+    def kind(self) -> Kind:
+        return self.renderer, self.steps
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,7 @@ class OnDevice:
 class BatchPlan:
     """A batch foretold. there: rows that are jobs of the batch already, which count for nothing here.
 
-    ahead: what is served before. slots: that can render any of it. finish: Unix seconds, None
+    ahead: what is served before. slots: that can render all of some part. finish: Unix seconds, None
     where it cannot be said; sooner: by how many seconds MORE_SLOTS bring it nearer. notes: what it rests on.
     """
 
@@ -136,7 +143,7 @@ def plan_rights(farm: Farm, rights: Sequence[Right], *, there: int, batch: str |
         parts=tuple(parts),
         devices=tuple(devices),
         ahead=look.ahead,
-        slots=len(look.slots),
+        slots=look.of_any(parts),
         finish=finish.moved(began) if finish else None,
         sooner=sooner,
         currency=farm.settings.currency,
@@ -146,11 +153,13 @@ def plan_rights(farm: Farm, rights: Sequence[Right], *, there: int, batch: str |
 
 @dataclass(frozen=True)
 class _Look:
-    """The farm as it is now. largest: pixels of a frame that some slot takes, by renderer. loads: by renderer."""
+    """The farm as it is now. largest: pixels of a frame that some slot takes, by renderer. loads: of each kind, as its
+    largest frames find it.
+    """
 
     slots: tuple[SlotView, ...]
     largest: Mapping[str, float]
-    loads: Mapping[str, Load]
+    loads: Mapping[Kind, Load]
     speeds: Mapping[Work, Speed]
     cpu_workers: int
     ahead: Ahead
@@ -165,7 +174,7 @@ class _Look:
         return cls(
             tuple(slot for slot in usable if set(slot.renderers) & set(last)),
             largest_frames(usable),
-            {renderer: load_of(farm.books, renderer, priority=priority) for renderer, priority in last.items()},
+            {kind: _load(farm, kind, lessons, priority=last[kind[0]]) for kind, lessons in _kinds(rights).items()},
             speeds_of(farm.books),
             len(views.cpu_workers(farm.books)),
             ahead_of(farm.books, rights, last=last, batch=batch, limit=limit),
@@ -185,18 +194,34 @@ class _Look:
         """The slots that can render all of it."""
         return [slot for slot in self.slots if part.renderer in slot.renderers and slot.takes(part.pixels)]
 
+    def of_any(self, parts: Sequence[Part]) -> int:
+        """How many slots can render all of some part."""
+        return len({slot.name for part in parts for slot in self.of_part(part)})
 
-def _kinds(rights: Iterable[Right]) -> dict[tuple[str, int], list[Right]]:
-    kinds: dict[tuple[str, int], list[Right]] = {}
+
+def _load(farm: Farm, kind: Kind, rights: Sequence[Right], *, priority: int) -> Load:
+    """What the lessons find, as each does when it is planned; owners that are several have no limit together."""
+    owners = {right.lesson.owner or "" for right in rights}
+    owner = owners.pop() if len(owners) == 1 else None
+    return load_of(farm.books, kind[0], priority=priority, pixels=_largest(rights), owner=owner)
+
+
+def _largest(rights: Iterable[Right]) -> int:
+    """Pixels of the largest frame."""
+    return max(right.checked.pixels for right in rights)
+
+
+def _kinds(rights: Iterable[Right]) -> dict[Kind, list[Right]]:
+    kinds: dict[Kind, list[Right]] = {}
     for right in rights:
         kinds.setdefault((right.checked.spec.renderer, right.checked.spec.steps), []).append(right)
     return kinds
 
 
-def _part(kind: tuple[str, int], rights: Sequence[Right], look: _Look, settings: Settings) -> Part:
+def _part(kind: Kind, rights: Sequence[Right], look: _Look, settings: Settings) -> Part:
     renderer, steps = kind
     seconds = sum(right.checked.speech.frames25 for right in rights) / FRAME_RATE
-    load = look.loads[renderer]
+    load = look.loads[kind]
     # when a lesson in the middle is planned, half of the others wait before it
     load = replace(load, waiting=load.waiting + round(seconds / settings.chunk_seconds / 2) * (len(rights) > 1))
     chunks, computed = 0, 0.0
@@ -208,8 +233,7 @@ def _part(kind: tuple[str, int], rights: Sequence[Right], look: _Look, settings:
         number, gen_frames = _cut(frames25, length.seconds, geometry)
         chunks += number
         computed += gen_frames / GEN_RATE * right.checked.pixels / REFERENCE_PIXELS
-    pixels = max(right.checked.pixels for right in rights)
-    return Part(renderer, steps, len(rights), seconds, chunks, computed, pixels)
+    return Part(renderer, steps, len(rights), seconds, chunks, computed, _largest(rights))
 
 
 @cache
@@ -252,7 +276,7 @@ def _finish(parts: Sequence[Part], look: _Look, settings: Settings) -> tuple[Spa
         return None, None, notes
     now, then = (_busy(parts, look, settings, more) for more in (0, MORE_SLOTS))
     around = _around(parts, look)
-    notes += look.ahead.words(slots=len(look.slots))
+    notes += look.ahead.words(slots=look.of_any(parts))
     if look.cpu_workers == 0:
         notes.append("no cpu worker shows itself: nothing is planned or stitched until one does")
     return now.at_least(around), now.at_least(around).minus(then.at_least(around)), notes
@@ -277,7 +301,7 @@ def _busy(parts: Sequence[Part], look: _Look, settings: Settings, more: int) -> 
 def _seconds(part: Part, look: _Look, settings: Settings, more: int) -> Span:
     """A part and what comes before it, on all slots that can."""
     paces = look.paces(part, more)
-    waiting = look.loads[part.renderer].waiting * settings.chunk_seconds
+    waiting = look.loads[part.kind].waiting * settings.chunk_seconds
     all_together = Span.together(paces).times(part.computed + waiting)
     longest_chunk = Span.least(paces).times(part.computed / max(1, part.chunks))
     return all_together.at_least(longest_chunk)
@@ -289,7 +313,7 @@ def _limited(limit: Limit, parts: Sequence[Part], look: _Look, settings: Setting
     for part in parts:
         paces, held = look.paces(part, more), limit.waiting.get(part.renderer, 0)
         work = part.computed * limit.share + held * settings.chunk_seconds
-        of_others = (look.loads[part.renderer].waiting - held) * settings.chunk_seconds
+        of_others = (look.loads[part.kind].waiting - held) * settings.chunk_seconds
         first.append(Span.together(paces).times(of_others))
         own.append(Span.together(paces).times(work * len(paces) / limit.slots))
     return Span.most(first).plus(Span.total(own))

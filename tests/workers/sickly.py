@@ -27,7 +27,7 @@ def illness() -> str:
 
 
 class Sickly(Stripes):
-    """raise: fails always. liar: fails at jobs, draws the probe inside out. full: has no disk. held: draws once it is not."""
+    """raise: fails always. liar: fails at jobs, draws the probe inside out. full: has no disk. held: waits."""
 
     def prepare(self, inputs: Inputs) -> Any:
         return inputs.portrait.parent.name == "probe"

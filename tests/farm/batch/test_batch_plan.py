@@ -124,6 +124,20 @@ def test_slots_without_memory_for_a_batchs_largest_frames_are_not_counted_on(han
     assert [each.slots for each in alone] == [1]
 
 
+def test_a_lesson_is_cut_for_the_slots_that_its_frames_and_its_owner_may_have(hand: Hand, course: Path) -> None:
+    for name in "abcdefgh":
+        slot(hand, name, most_pixels=256 * 256)
+    slot(hand, "large")
+    dry = hand.farm.dry_run(PORTRAIT, course / "long.wav")
+    found = planned(hand.farm, course, 1)
+    assert (found.slots, found.chunks, len(dry.plan.chunks)) == (1, 2, 2)
+    for name in "ijklmnop":
+        slot(hand, name)
+    assert (planned(hand.farm, course, 1).slots, planned(hand.farm, course, 1).chunks) == (9, 6)
+    write_policy(hand.books, Policy(limits={hand.farm.settings.owner: 1}))
+    assert planned(hand.farm, course, 1).chunks == 2
+
+
 def test_renderers_that_share_slots_take_turns_and_others_go_on_side_by_side(hand: Hand, course: Path) -> None:
     for renderer, pace in (("preview", 1.0), ("stripes", 2.0)):
         note_speed(hand.books, Work(renderer, GPU, 25), spent=pace * 10, video_seconds=10)
