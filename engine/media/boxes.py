@@ -1,4 +1,4 @@
-"""The outer structure of mp4 (ISO/IEC 14496-12, 4.2) and wav files, read without a media library."""
+"""The outer structure of mp4 (ISO/IEC 14496-12, 4.2), wav and Ogg files (RFC 3533, 6), read without a media library."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 HEADER_BYTES = 8
 LONG_HEADER_BYTES = 16
+PAGE_HEADER_BYTES = 27
+LARGEST_PAGE_BYTES = PAGE_HEADER_BYTES + 255 + 255 * 255
 
 
 @dataclass(frozen=True)
@@ -66,3 +68,16 @@ def data_share(path: Path) -> float | None:
                 return None if size in (0, 0xFFFFFFFF) else min(1.0, (length - at) / size)
             at += size + size % 2  # chunks lie on even bytes
     return None
+
+
+def ends_within_page(path: Path) -> bool:
+    """Whether an Ogg file ends before its last page does. It states no length; a page states its own."""
+    length = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(max(0, length - LARGEST_PAGE_BYTES))
+        end = file.read()
+    page = end[max(0, end.rfind(b"OggS\0")) :]
+    if len(page) < PAGE_HEADER_BYTES:
+        return True
+    lengths = page[PAGE_HEADER_BYTES : PAGE_HEADER_BYTES + page[26]]
+    return len(page) < PAGE_HEADER_BYTES + page[26] + sum(lengths)

@@ -13,7 +13,7 @@ import av
 import av.error
 
 from engine.errors import SpeechError
-from engine.media.boxes import data_share
+from engine.media.boxes import data_share, ends_within_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,6 +140,10 @@ class SoundFile(AbstractContextManager["SoundFile"]):
         if stated is not None and seconds < 0.99 * stated - 0.1:
             raise SpeechError(
                 f"{self.path.name} is cut short: it holds {seconds:.1f} s of the {stated:.1f} s that its header names"
+            )
+        if self.container.format.name == "ogg" and ends_within_page(self.path):
+            raise SpeechError(
+                f"{self.path.name} is cut short: it holds {seconds:.1f} s and ends in the middle of a page"
             )
 
     def _stated_seconds(self, seconds: float) -> float | None:

@@ -276,6 +276,14 @@ def test_a_file_cut_short_is_refused_with_both_lengths(
     assert message.endswith("of the 4.0 s that its header names")
 
 
+@pytest.mark.parametrize("share", [0.5, 0.98, 0.9999])
+def test_an_opus_file_cut_short_is_refused_though_it_states_no_length(tmp_path: Path, share: float) -> None:
+    content = (Path(__file__).parents[3] / "samples" / "lesson.opus").read_bytes()
+    path = tmp_path / "lesson.opus"
+    path.write_bytes(content[: int(len(content) * share)])
+    assert re.match(r"lesson\.opus is cut short: it holds \d+\.\d s and ends in the middle of a page", refused(path))
+
+
 def test_an_m4a_cut_before_its_index_is_refused(tmp_path: Path) -> None:
     path = write_sound(tmp_path / "a.m4a", clicks_of(48_000, 48_000), rate=48_000, codec="aac")
     content = path.read_bytes()
