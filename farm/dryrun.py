@@ -108,7 +108,9 @@ def dry_run(
         heard_by = PcmSpeech(pcm)
         gen_frames, asked = gen_frames_of(info.frames25), wanted.chunk_seconds
         if wanted.edit_of:
-            cutting = cutting_after(storage, wanted.edit_of, heard_by, gen_frames, chunk_seconds=asked)
+            cutting = cutting_after(
+                storage, wanted.edit_of, heard_by, gen_frames, chunk_seconds=asked, geometry=geometry
+            )
         else:
             # nobody says how it is cut: as it was when it came before
             lesson = lesson_of(ground, geometry) if ground and asked is None else None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from engine.errors import PlanError
-from engine.plan import Plan
+from engine.plan import GEN_RATE, Plan
 from engine.spec import SAMPLES_PER_FRAME
 from farm.errors import CorruptObjectError, NotFoundError
 from farm.estimate import ChunkLength
@@ -14,6 +14,7 @@ from farm.reuse import planned_before
 from farm.storage import keys
 
 if TYPE_CHECKING:
+    from engine.plan import Geometry
     from engine.renderer import SpeechReader
     from farm.storage.s3 import Storage
 
@@ -39,16 +40,26 @@ def edit_problems(storage: Storage, job: str) -> list[str]:
 
 
 def cutting_after(
-    storage: Storage, job: str, speech: SpeechReader, gen_frames: int, *, chunk_seconds: float | None
+    storage: Storage,
+    job: str,
+    speech: SpeechReader,
+    gen_frames: int,
+    *,
+    chunk_seconds: float | None,
+    geometry: Geometry,
 ) -> Cutting:
     """What another speech, of `gen_frames`, keeps of a job's cuts: those around which both say the same, bit for bit.
 
-    chunk_seconds: as asked for at submit. Raises PlanError where the job's plan or speech is gone.
+    chunk_seconds: as asked for at submit, None for the earlier job's, as far as `geometry` allows so short ones. Raises
+    PlanError where the job's plan or speech is gone.
     """
     try:
-        return _cutting(storage, job, speech, gen_frames, chunk_seconds)
+        found = _cutting(storage, job, speech, gen_frames)
     except NotFoundError as error:
         raise PlanError(f"edit_of is {job}, whose cuts cannot be kept: {error}") from error
+    if chunk_seconds is None:
+        chunk_seconds = max(found.length.seconds, geometry.shortest_kept / GEN_RATE)
+    return replace(found, length=replace(found.length, seconds=chunk_seconds))
 
 
 def cutting_as_before(storage: Storage, lesson: str, speech: SpeechReader, gen_frames: int) -> Cutting | None:
@@ -58,19 +69,19 @@ def cutting_as_before(storage: Storage, lesson: str, speech: SpeechReader, gen_f
     """
     before = planned_before(storage, lesson)
     try:
-        return _cutting(storage, before, speech, gen_frames, None) if before else None
+        return _cutting(storage, before, speech, gen_frames) if before else None
     except (NotFoundError, CorruptObjectError):  # the job was removed since it was found
         return None
 
 
-def _cutting(storage: Storage, job: str, speech: SpeechReader, gen_frames: int, chunk_seconds: float | None) -> Cutting:
+def _cutting(storage: Storage, job: str, speech: SpeechReader, gen_frames: int) -> Cutting:
     told = storage.get_json(keys.plan_json(job))
     plan = Plan.from_dict(told)
     same = {cut for cut in plan.cuts if _same_around(storage, job, speech, plan, cut)}
     edges = same | {0} | ({plan.gen_frames} & {gen_frames})
     keep = tuple(chunk.kept for chunk in plan.chunks if edges >= set(chunk.kept))
-    seconds = told["chunk_seconds"] if chunk_seconds is None else chunk_seconds
-    return Cutting(ChunkLength(seconds, f"{len(same)} of {len(plan.cuts)} cuts are those of job {job}"), keep)
+    because = f"{len(same)} of {len(plan.cuts)} cuts are those of job {job}"
+    return Cutting(ChunkLength(told["chunk_seconds"], because), keep)
 
 
 def _same_around(storage: Storage, job: str, speech: SpeechReader, plan: Plan, cut: int) -> bool:

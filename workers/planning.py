@@ -112,7 +112,7 @@ def _cutting(
     """The cuts of the job that this one edits, or of the same lesson before, or what suits the farm now."""
     gen_frames, asked = gen_frames_of(speech.frames25), request.chunk_seconds
     if request.edit_of:
-        return cutting_after(worker.storage, request.edit_of, sound, gen_frames, chunk_seconds=asked)
+        return cutting_after(worker.storage, request.edit_of, sound, gen_frames, chunk_seconds=asked, geometry=geometry)
     if lesson and (before := cutting_as_before(worker.storage, lesson, sound, gen_frames)):
         return before
     load = patiently()(

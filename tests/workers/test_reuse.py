@@ -178,6 +178,15 @@ def test_the_same_lesson_for_another_owner_is_taken_whole_and_no_slot_draws_it(c
     }
 
 
+def test_an_edit_of_very_short_chunks_has_longer_ones_where_its_motion_filter_needs_them(course: Course) -> None:
+    speech = course.speech[: 3 * RATE]
+    first = course.submit("short", speech, chunk_seconds=0.8, smoothing=0.0)
+    assert first.wait(120).state == "done"
+    asked = {"edit_of": first.id, "chunk_seconds": None, "smoothing": 0.3}
+    assert course.said("short", **asked) == ()
+    assert course.submit("smoothed", speech, **asked).wait(120).state == "done"
+
+
 def test_an_edit_in_the_middle_renders_only_what_hears_it_bit_for_bit(course: Course, tmp_path: Path) -> None:
     edited = replaced(course.speech, 13, 1)
     course.lesson("middle", edited)
