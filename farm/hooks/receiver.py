@@ -18,6 +18,8 @@ METADATA = frozenset(
 """Where clouds tell a machine about itself, keys included; some of them look like public addresses."""
 NAT64 = IPv6Network("64:ff9b::/96")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?\.?|[0-9a-f:.]*:[0-9a-f:.]*")
+_SHOWN = re.compile(r"([a-z][a-z0-9+.-]*://)?[a-z0-9._-]{1,30}(?=/|\Z)", re.IGNORECASE)
+"""What may be repeated of something that is no URL: a scheme and a host, or one short word."""
 
 Address = IPv4Address | IPv6Address
 
@@ -39,11 +41,11 @@ class Receiver:
 
 
 def receiver_of(url: str) -> Receiver:
-    """A URL taken apart. Raises InputRefusedError, which does not repeat the URL: it may hold a token."""
+    """A URL taken apart. Raises InputRefusedError, which repeats no more of it than a host: it may hold a token."""
     if len(url) > LONGEST_URL:
         raise _refused(f"has {len(url)} characters, wanted {LONGEST_URL} at most")
     if not re.fullmatch(r"https?://[!-~]+", url) or "\\" in url:
-        raise _refused("is no URL for it, wanted http:// or https:// and a host, without spaces, in ASCII")
+        raise _refused(f"{_shown(url)}is no URL, wanted http:// or https:// and a host, without spaces, in ASCII")
     parts = _split(url)
     host = parts.hostname or ""
     if "@" in parts.netloc:
@@ -52,6 +54,12 @@ def receiver_of(url: str) -> Receiver:
         raise _refused("has no host that can be looked up, wanted a name or an address")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Receiver(parts.scheme, host, parts.port or PORTS[parts.scheme], target)
+
+
+def _shown(wrong: str) -> str:
+    """'ftp://example.com/...' and a space, nothing where it cannot be told what of it is secret."""
+    begin = _SHOWN.match(wrong) if "@" not in wrong else None
+    return f"{begin[0] + '/...' * (begin[0] != wrong)!r} " if begin else ""
 
 
 def _split(url: str) -> SplitResult:

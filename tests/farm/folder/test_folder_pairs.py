@@ -227,7 +227,9 @@ def test_a_webhook_of_the_defaults_is_told_of_their_pairs_and_a_wrong_one_is_ref
     assert job.name == "one"
     assert drop.farm.storage.get_json(f"jobs/{job.id}/job.json")["webhook"] == "https://example.com/hooks/s3cret"
     (problem,) = drop.read_json("failed/maths/two.wav.error.json")["problems"]
-    assert problem == ("webhook is no URL for it, wanted http:// or https:// and a host, without spaces, in ASCII")
+    assert problem == (
+        "webhook 'gopher://example.com/...' is no URL, wanted http:// or https:// and a host, without spaces, in ASCII"
+    )
 
 
 @pytest.mark.parametrize("text", [b"defaults: {seed: 7}", b"#" * 65537], ids=["unreadable", "too long"])

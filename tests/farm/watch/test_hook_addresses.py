@@ -65,6 +65,25 @@ def test_what_is_no_plain_web_address_is_refused_without_repeating_it(url: str) 
     assert "pw" not in problem
 
 
+@pytest.mark.parametrize(
+    ("url", "named"),
+    [
+        ("notaurl", "'notaurl' "),
+        ("ftp://example.com", "'ftp://example.com' "),
+        ("hooks.example.com/services/s3cret", "'hooks.example.com/...' "),
+        ("HTTPS://example.com/s3cret", "'HTTPS://example.com/...' "),
+        ("ada:s3cret@example.com/hook", ""),
+        ("example.com?token=s3cret", ""),
+        ("https://example.com:s3cret pw/", ""),
+        ("s3cret" * 10, ""),
+    ],
+)
+def test_what_is_no_url_is_named_by_its_host_or_its_one_short_word_alone(url: str, named: str) -> None:
+    (problem,) = url_problems(url, private=True)
+    assert problem.startswith(f"webhook {named}is no URL, wanted http:// or https://")
+    assert "s3cret" not in problem
+
+
 @pytest.mark.parametrize("url", ["https://example.com", "http://example.com:8080/a?b=c", "https://[2606:4700::1111]/x"])
 def test_a_web_address_is_taken(url: str) -> None:
     assert url_problems(url, private=False) == []
