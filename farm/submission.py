@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from contextlib import contextmanager
@@ -91,7 +92,11 @@ class Stored:
 
 @contextmanager
 def at_hand(lesson: Lesson, storage: Storage) -> Iterator[Files]:
-    """A lesson's inputs as local files, for a while."""
+    """A lesson's inputs as local files, for a while. Raises InputRefusedError for addresses that are not s3:// URLs."""
+    if problems := _address_problems(
+        {"portrait": lesson.portrait, "speech": lesson.speech, "subtitles": lesson.subtitles}
+    ):
+        raise InputRefusedError(problems)
 
     def local(where: str | Path, target: Path) -> Path:
         if str(where).startswith("s3://"):
@@ -105,6 +110,15 @@ def at_hand(lesson: Lesson, storage: Storage) -> Iterator[Files]:
             speech=local(lesson.speech, Path(folder) / "speech"),
             subtitles=local(lesson.subtitles, Path(folder) / "subtitles") if lesson.subtitles is not None else None,
         )
+
+
+def _address_problems(sources: Mapping[str, str | Path | None]) -> list[str]:
+    """A sentence for each that a Path would take for a file's name."""
+    return [
+        f"{kind} {where} is an address, wanted a file or s3://bucket/key"
+        for kind, where in sources.items()
+        if re.match(r"(?!s3:)[a-z][a-z0-9+.-]*://", str(where), re.IGNORECASE)
+    ]
 
 
 def look(files: Files, settings: Settings) -> Looks:

@@ -164,7 +164,7 @@ class SoundFile(AbstractContextManager["SoundFile"]):
 def _opened(path: Path) -> InputContainer:
     options = {"protocol_whitelist": "file", "format_whitelist": ",".join(DEMUXERS)}
     if not path.is_file():
-        raise SpeechError(f"{path} is no file")
+        raise SpeechError(f"{path} is no file, wanted a recording")
     try:
         # the file: prefix keeps a name such as concat:a|b or http:x from being read as an address
         return av.open(f"file:{path.absolute()}", "r", container_options=options, metadata_errors="replace")

@@ -230,7 +230,7 @@ def test_what_is_no_sound_is_refused(tmp_path: Path) -> None:
         (problem,) = problems(speech=path)
         assert problem == f"{path.name} cannot be read as sound: it is {words}"
     (problem,) = problems(speech=tmp_path / "missing.wav")
-    assert "missing.wav is no file" in problem
+    assert "missing.wav is no file, wanted a recording" in problem
 
 
 def test_a_recording_cut_short_is_refused(tmp_path: Path) -> None:

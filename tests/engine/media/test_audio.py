@@ -238,7 +238,7 @@ def test_a_playlist_that_names_another_file_is_refused(tmp_path: Path, playlist:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    assert refused(tmp_path / "nowhere.wav") == f"{tmp_path / 'nowhere.wav'} is no file"
+    assert refused(tmp_path / "nowhere.wav") == f"{tmp_path / 'nowhere.wav'} is no file, wanted a recording"
 
 
 def test_a_video_without_sound_is_refused_with_what_it_holds(tmp_path: Path) -> None:

@@ -31,6 +31,12 @@ def test_every_problem_is_told_at_once_in_plain_sentences_and_nothing_is_queued(
     assert cli("job", "list", "--json").json == []
 
 
+def test_an_address_that_is_no_file_is_named_as_it_was_given_with_what_is_wanted(cli: Cli) -> None:
+    answer = cli("submit", LESSON[0], "https://example.com/y.wav", "--dry-run", "--json")
+    said = "speech https://example.com/y.wav is an address, wanted a file or s3://bucket/key"
+    assert (answer.code, answer.error["problems"]) == (2, [said])
+
+
 def test_an_output_that_cannot_be_written_is_refused_before_anything_is_queued(cli: Cli, tmp_path: Path) -> None:
     answer = cli("submit", *LESSON, "--output", tmp_path / "nowhere" / "lesson.mp4")
     assert answer.code == 2
