@@ -13,7 +13,7 @@ from farm import decisions
 from farm.batch import decided, kept, lines, progress, report
 from farm.batch.pilot import pilot_of
 from farm.errors import InputRefusedError, NotAllowedError, NotFoundError
-from farm.jobs.batches import batch_row, decide_batch
+from farm.jobs.batches import batch_row, decide_batch, is_entering
 from farm.jobs.model import JobState, priority_problems
 
 if TYPE_CHECKING:
@@ -105,8 +105,15 @@ class Batch:
         farm.bell.ring(farm.books.dispatch())
 
     def cancel(self, *, on_progress: OnShare = lambda _: None) -> Moved:
-        """Stop every row that has not ended for good. Nothing of it renders from now on."""
-        batch_row(self._farm.books, self.id)
+        """Stop every row that has not ended for good. Nothing of it renders from now on.
+
+        Raises NotAllowedError where all have ended: nothing would stop, and nothing could be added any more.
+        """
+        row = batch_row(self._farm.books, self.id)
+        if row.state != "cancelled" and row.ended == row.total > 0 and not is_entering(self._farm.books, self.id):
+            mended = "submit its manifest again for rows that are new or mended"
+            failed = f"`farm batch retry {self.id}` takes up those that failed"
+            raise NotAllowedError(f"cannot cancel batch {self.id}: it has ended; {mended}, {failed}")
         self._stop("cancel")
         return self._each(self._jobs_in(lambda state: not state.ended), "cancel", on_progress)
 

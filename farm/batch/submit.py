@@ -191,7 +191,8 @@ def _reopened(farm: Farm, asked: Asked) -> None:
         asked.enter(farm.books)
         decided.restore_decisions(farm.books, farm.storage, asked.id)
     if batch_row(farm.books, asked.id).state == "cancelled":
-        raise NotAllowedError(f"batch {asked.id} ({asked.name}) was cancelled, give the new one another --name")
+        back = f"or open it again with `farm batch retry {asked.id} --cancelled`"
+        raise NotAllowedError(f"batch {asked.id} ({asked.name}) was cancelled, give the new one another --name, {back}")
 
 
 def _by_token(farm: Farm, batch: str, rows: Iterable[CheckedRow]) -> tuple[Wanted, list[tuple[Jobless, str]]]:

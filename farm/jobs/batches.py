@@ -128,6 +128,12 @@ def note_batch(books: Books, id: str, *, refused: int | None = None, pilot: str 
                 books.client.hset(f"farm:batch:{id}", name, str(value))
 
 
+def is_entering(books: Books, id: str) -> bool:
+    """Whether a submit enters jobs into the batch, or died over it."""
+    with books.reaching():
+        return bool(books.client.hexists(f"farm:batch:{id}", "entering"))
+
+
 def batch_ids(books: Books, *, owner: str | None = None) -> list[str]:
     """Ids of all batches, or of one owner's, newest first."""
     with books.reaching(), books.client.pipeline(transaction=False) as pipe:

@@ -15,6 +15,7 @@ from farm.batch.kept import Asked
 from farm.batch.report import write_csv
 from farm.errors import InputRefusedError, NotAllowedError, NotFoundError
 from farm.jobs.batches import note_batch
+from farm.jobs.hooks import batch_is_entered
 from farm.jobs.model import JobState
 from farm.jobs.removal import forget_job
 from farm.jobs.store import AttemptFailure
@@ -131,6 +132,20 @@ def test_cancelling_ends_every_row_that_has_not_ended(hand: Hand) -> None:
     assert batch.cancel().changed == 3
     view = batch.view()
     assert (view.state, view.ended, view.counts[JobState.CANCELLED]) == ("cancelled", True, 3)
+
+
+def test_a_batch_that_has_ended_is_not_cancelled_unless_rows_are_being_added(hand: Hand) -> None:
+    batch, jobs = batch_of(hand, 2)
+    fail(hand, jobs[0])
+    jobs[1].cancel()
+    with pytest.raises(NotAllowedError, match=f"cannot cancel batch {BATCH}: it has ended; submit its manifest again"):
+        batch.cancel()
+    assert batch.view().state == "open"
+    assert not hand.storage.exists(keys.batch_decision(BATCH, "cancel"))
+    batch_is_entered(hand.books, BATCH, over=False)
+    assert batch.cancel().changed == 0, "of a submit that is under way nothing more begins"
+    assert batch.cancel().changed == 0, "twice is no error"
+    assert batch.view().state == "cancelled"
 
 
 def test_retry_takes_up_failed_rows_alone_unless_cancelled_ones_are_meant(hand: Hand) -> None:

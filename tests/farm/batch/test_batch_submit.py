@@ -139,9 +139,16 @@ def test_a_row_that_failed_is_not_submitted_a_second_time(hand: Hand, course: Pa
     for job in batch_jobs(hand.books, done.id):
         hand.farm.job(job).cancel()
     assert hand.farm.submit_batch(manifest(course, range(2))).created == 0
-    hand.farm.batch(done.id).cancel()
-    with pytest.raises(NotAllowedError, match="was cancelled, give the new one another --name"):
+
+
+def test_a_batch_that_was_cancelled_takes_no_rows_until_it_is_opened_again(hand: Hand, course: Path) -> None:
+    batch = hand.farm.batch(hand.farm.submit_batch(manifest(course, range(2))).id)
+    batch.cancel()
+    back = f"was cancelled, give the new one another --name, or .* `farm batch retry {batch.id} --cancelled`"
+    with pytest.raises(NotAllowedError, match=back):
         hand.farm.submit_batch(manifest(course, range(3)))
+    batch.retry(cancelled=True)
+    assert hand.farm.submit_batch(manifest(course, range(3))).created == 1
 
 
 def test_a_batch_that_is_cancelled_while_it_is_submitted_gets_no_more_jobs(

@@ -133,6 +133,16 @@ def test_every_way_to_steer_a_batch_says_how_it_then_stands(cli: Cli, farm: Farm
     assert (answer["state"], answer["changed"], answer["not_changed"]) == ("cancelled", 2, {})
 
 
+def test_a_batch_that_has_ended_is_not_said_to_be_cancelled(cli: Cli, farm: Farm) -> None:
+    cli("batch", "release", BATCH)
+    for row in (2, 3, 4):
+        fail(farm, row)
+    answer = cli("batch", "cancel", BATCH)
+    assert (answer.code, answer.out) == (2, "")
+    assert f"cannot cancel batch {BATCH}: it has ended" in answer.err
+    assert cli("batch", "show", BATCH, "--json").json["state"] == "open"
+
+
 @pytest.mark.usefixtures("farm")
 @pytest.mark.parametrize(
     ("words", "reason"),
