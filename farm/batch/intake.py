@@ -141,10 +141,9 @@ def _submit_pilot(farm: Farm, check: BatchCheck, pilot: Pilot, whole: Submitted,
     rights = [(row.row.presenter, row.right) for row in check.rows if row.right is not None]
     jobs = job_of_each(farm, whole.id, [right for _, right in rights])
     numbers = {fact.job: fact.row for fact in facts(farm.books, whole.id)}
-    candidates = {
-        numbers[job]: Candidate(numbers[job], presenter, right.lesson)
-        for job, (presenter, right) in zip(jobs, rights, strict=True)
-    }
+    candidates: dict[int, Candidate] = {}
+    for number, (presenter, found) in zip(map(numbers.__getitem__, jobs), rights, strict=True):
+        candidates.setdefault(number, Candidate(number, presenter, found.lesson))  # of twins the first gives the name
     terms = Terms(name=whole.name[: LONGEST_NAME - len(MARK)] + MARK, owner=check.owner, manifest=check.manifest)
     with TemporaryDirectory(prefix="sonic-farm-pilot-") as folder:
         local = partial(local_file, storage=farm.storage)

@@ -307,3 +307,11 @@ def test_a_pilot_is_a_batch_of_its_own_and_its_rows_wait(hand: Hand, course: Pat
     again = hand.farm.submit_batch(manifest(course, range(3), "two.wav,ada.png,long,0"), order)
     assert (again.created, again.pilot, batch_row(hand.books, done.pilot).total) == (0, done.pilot, 1)
     assert hand.farm.batch(done.id).release() == 4
+
+
+def test_the_clip_of_a_lesson_that_is_there_twice_has_the_name_of_its_row(hand: Hand, course: Path) -> None:
+    twice = manifest(course, [1], "one.wav,ada.png,other words,1")
+    done = hand.farm.submit_batch(twice, Order(pilot=Pilot.wanted("1s")))
+    assert done.pilot is not None
+    assert [row.name for row in hand.farm.batch(done.id).rows(2, 99)] == ["Lesson 1"]
+    assert [row.name for row in hand.farm.batch(done.pilot).rows(2, 99)] == ["Lesson 1 (pilot)"]
