@@ -110,7 +110,7 @@ class Batch:
         Raises NotAllowedError where all have ended: nothing would stop, and nothing could be added any more.
         """
         row = batch_row(self._farm.books, self.id)
-        if row.state != "cancelled" and row.ended == row.total > 0 and not is_entering(self._farm.books, self.id):
+        if row.state != "cancelled" and row.all_ended and not is_entering(self._farm.books, self.id):
             mended = "submit its manifest again for rows that are new or mended"
             failed = f"`farm batch retry {self.id}` takes up those that failed"
             raise NotAllowedError(f"cannot cancel batch {self.id}: it has ended; {mended}, {failed}")

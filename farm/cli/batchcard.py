@@ -118,13 +118,13 @@ def batch_table(rows: Sequence[BatchRow]) -> Table:
     """Batches, a row each, from their counters alone."""
     table = empty_table("batch", "name", "owner", "state", "ended", "rows", "since", whole=(0, 6))
     for row in rows:
+        state, usual = ("ended", "green") if row.all_ended else (row.state, "cyan")
         share = f"{100 * row.ended / row.total:.0f} %" if row.total else ""
-        ended = bool(row.total) and row.ended == row.total
         table.add_row(
             row.id,
             plain(row.name),
             plain(row.owner),
-            Text("ended" if ended else row.state, style=BATCH_STYLES.get(row.state, "green" if ended else "cyan")),
+            Text(state, style=BATCH_STYLES.get(row.state, usual)),
             share,
             f"{row.total}: {counted(row.counts)}",
             day(row.submitted),

@@ -227,7 +227,7 @@ def _queue(row: Queue) -> Row:
 
 
 def _batch(row: BatchRow) -> Row:
-    state = "ended" if row.total and row.ended == row.total else row.state
+    state = "ended" if row.all_ended else row.state
     failed = row.counts.get(JobState.FAILED, 0)
     return (
         plain(row.name),

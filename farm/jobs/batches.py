@@ -52,6 +52,11 @@ class BatchRow:
         """Jobs that are done, failed or cancelled."""
         return sum(number for state, number in self.counts.items() if state.ended)
 
+    @property
+    def all_ended(self) -> bool:
+        """Whether it has jobs, and none is left to do."""
+        return self.ended == self.total > 0
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
